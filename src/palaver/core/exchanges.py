@@ -187,7 +187,7 @@ class Exchanges:
     async def messages(self, exchange: Exchange, *, answers: bool) -> tuple[Message, ...]:
         """The messages of the request, or of the answer."""
         spans = tuple((seq, seq) for seq in exchange.answers) if answers else exchange.view
-        found = await self._store.read(exchanges.spoken, exchange.room, spans)
+        found = await self._store.read(exchanges.spoken, exchange.room, spans, exchange.actor)
         return heard(found, exchange.actor)
 
     async def page(
@@ -201,7 +201,8 @@ class Exchanges:
         newest_first: bool,
     ) -> tuple[Message, ...] | None:
         """At most `limit` messages of a view, or of a room, behind one of them; None where that is none of them."""
-        read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
+        order = {"limit": limit, "newest_first": newest_first}
+        read = partial(exchanges.page, after=after, **order, asker=actor.id)
         found = await self._store.read(read, room, spans)
         return found and tuple([shown_to(actor.id, one) for one in found])
 
@@ -216,8 +217,10 @@ class Exchanges:
     async def kept(self, by: ActorId, message: Message) -> Compaction:
         """Reads what a stored compaction keeps for who asks, without the tokens that it took before."""
         sides: list[list[Message]] = []
+        of = await self._store.read(exchanges.get, ExchangeId(message.meta.get("exchange", "")))
+        asker = exchanges.NOBODY if of is None else of.actor
         for spans in message.meta.get("keeps", ((), ())):
-            said = await self._store.read(exchanges.spoken, message.room, spans)
+            said = await self._store.read(exchanges.spoken, message.room, spans, asker)
             told = heard(said, by)
             sides.append([replace(one, meta=_without_usage(one.meta)) for one in told])
         return Compaction(summary=message.text, before=sides[0], behind=sides[1])
@@ -412,12 +415,8 @@ class Exchanges:
 
 
 def shown_to(by: ActorId, one: Message) -> Message:
-    """A message as who asks is shown it: what others say that the assistant or the system said are their own words.
-
-    What a request said beside its room has no author: it is that request's own.
-    """
-    rules = one.role in _RULING and one.author != ""
-    theirs = (one.claimed or rules) and by not in {one.author, one.became}
+    """A message as who asks is shown it: what others say that the assistant or the system said are their own words."""
+    theirs = (one.claimed or one.role in _RULING) and by not in {one.author, one.became}
     return replace(one, role=Role.USER) if theirs else one
 
 

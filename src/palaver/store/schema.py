@@ -592,6 +592,7 @@ asides = _table(
     Column("number", BigInteger, nullable=False),
     Column("digest", Digest, nullable=False),
     Column("said", Json, nullable=False),
+    Column("author_key", Key),
     PrimaryKeyConstraint("room_key", "number"),
     UniqueConstraint("room_key", "digest", name="asides_digest"),
 )

@@ -15,6 +15,7 @@ from palaver.model import (
     EventType,
     ExchangeId,
     Kind,
+    MemberRole,
     Message,
     MessageId,
     Role,
@@ -31,9 +32,17 @@ from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import exchanges, messages, rooms, turns
 from palaver.store.schema import asides, messages as messages_table
+from palaver.store.write.command import Command
 from palaver.store.write.exchanges import ChangeExchange, ExchangeEnd, Opened, OpenExchange
 from palaver.store.write.messages import AddEntries, SetMessageDeleted
-from palaver.store.write.rooms import ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
+from palaver.store.write.rooms import (
+    AddMember,
+    ChangeSettings,
+    CreateRoom,
+    RenameRoom,
+    SetRoomDeleted,
+)
+from palaver.store.write.transaction import Transaction
 from palaver.store.write.turns import ClaimTurns, FinishTurn, OpenTurn
 
 HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
@@ -167,6 +176,38 @@ async def test_a_long_value_of_requests_is_stored_once_in_a_room_and_shown_with_
         return [len(str(said)) for said in conn.scalars(select(asides.c.said))]
 
     assert len(await world.store.read(stored)) == 2
+
+
+class Forget(Command[None], frozen=True):
+    """Stores asides as versions before revision 0038 did."""
+
+    def apply(self, tx: Transaction) -> None:
+        tx.conn.execute(update(asides).values(author_key=None))
+
+
+async def test_the_same_words_beside_a_room_are_each_authors_own(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    first = asking(world, actor, agent, (HI,))
+    private = replace(first.new_room, visibility=Visibility.PRIVATE)
+    opened = await world.store.write(replace(first, new_room=private))
+    await world.store.write(answering(opened, HELLO))
+    room, other = opened.exchange.room, await world.person()
+    adding = AddMember(room=room, by=actor.id, actor=other.id, role=MemberRole.MEMBER)
+    await world.store.write(adding)
+    rule = Entry(role=Role.SYSTEM, text="Be brief.")
+    numbers: list[int] = []
+    for who in (actor, other, actor):
+        again = asking(world, who, agent, (rule, HI), room=room, body_digest=None)
+        asked = (await world.store.write(again)).exchange
+        said = await world.store.read(exchanges.spoken, room, asked.view)
+        assert [(one.author, one.text) for one in said if one.seq < 0] == [(who.id, rule.text)]
+        numbers.append(asked.view[0][0])
+    assert numbers == [-1, -2, -1]
+    await world.store.write(Forget())
+    for asker in (exchanges.NOBODY, other.id):
+        (one,) = await world.store.read(exchanges.spoken, room, ((-2, -2),), asker)
+        assert one.author == asker
 
 
 async def test_the_same_command_again_writes_nothing(

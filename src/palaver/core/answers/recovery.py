@@ -164,7 +164,9 @@ class Recovery(Part):
     async def _again(self, turn: Turn, exchange: Exchange, ask: AskAgain) -> None:
         said = await patiently(
             self._ground.clock,
-            lambda: self._store.read(exchanges.spoken, exchange.room, exchange.view),
+            lambda: self._store.read(
+                exchanges.spoken, exchange.room, exchange.view, exchange.actor
+            ),
             storing=turn.id,
         )
         if not self._engine.writes(turn.id):

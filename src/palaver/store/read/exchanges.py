@@ -23,7 +23,14 @@ from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read.actors import id_of
-from palaver.store.read.messages import get as get_message, messages_of, room_key, selected
+from palaver.store.read.messages import (
+    became,
+    get as get_message,
+    messages_of,
+    person,
+    room_key,
+    selected,
+)
 from palaver.store.read.rooms import AMONG, room_is_among, these
 from palaver.store.schema import (
     actors,
@@ -37,6 +44,7 @@ from palaver.store.schema import (
 )
 from palaver.store.values import ByName
 
+NOBODY = ActorId("")
 FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
 
 selected_exchanges = (
@@ -77,7 +85,16 @@ _OPEN = Statement(
     "room",
 )
 _ASIDES = among(
-    select(asides.c.number, asides.c.digest, asides.c.said).where(asides.c.room_key == room_key()),
+    select(
+        *asides.c["number", "digest", "said"],
+        actors.c.kind.label("author_kind"),
+        actors.c.id.label("author"),
+        became.c.id.label("became"),
+    )
+    .select_from(asides)
+    .outerjoin(actors, actors.c.key == asides.c.author_key)
+    .outerjoin(became, became.c.key == actors.c.became_key)
+    .where(asides.c.room_key == room_key()),
     asides.c.number,
     "room",
 )
@@ -198,9 +215,12 @@ def stands(conn: Connection, room: RoomId, seq: int) -> tuple[Message, ...]:
     return spoken(conn, room, standing(conn, room, seq))
 
 
-def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
+def spoken(
+    conn: Connection, room: RoomId, spans: Spans, asker: ActorId = NOBODY
+) -> tuple[Message, ...]:
     """The messages of a room at these seqs that are still there, and its asides, in the order of the spans.
 
+    `asker`: who asked the exchange that the spans are of. Asides of before revision 0038 have no author: they are its.
     Of a room as it stood an answer follows its question, whatever was said between them.
     """
     numbers = [(first,) for first, _ in spans if first < 0]
@@ -208,7 +228,7 @@ def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
     found: list[Message] = []
     for first, last in spans:
         if first < 0:
-            found.append(_aside_of(room, beside[first]))
+            found.append(_aside_of(room, beside[first], asker))
             continue
         found += messages_of(room, _SPAN.columns(conn, room, first, min(last, INTEGER_MAX)))
     return tuple(_by_question(found) if spans and spans[0][0] == 1 else found)
@@ -234,6 +254,7 @@ def page(
     after: MessageId | None,
     limit: int,
     newest_first: bool,
+    asker: ActorId = NOBODY,
 ) -> tuple[Message, ...] | None:
     """At most `limit` of what `spoken` gives, behind one of them; None where that is none of them.
 
@@ -252,7 +273,7 @@ def page(
         if begin > end:
             continue
         if begin < 0:
-            found += spoken(conn, room, ((begin, end),))
+            found += spoken(conn, room, ((begin, end),), asker)
         else:
             span = _NEWEST if newest_first else _OLDEST
             left = limit - len(found)
@@ -270,13 +291,14 @@ def _seq_of(conn: Connection, room: RoomId, message: MessageId) -> int | None:
     return _ASIDE.value(conn, room, bytes.fromhex(message[2:]))
 
 
-def _aside_of(room: RoomId, row: Row) -> Message:
-    said = row.said
+def _aside_of(room: RoomId, row: Row, asker: ActorId) -> Message:
+    said, known = row.said, row.author is not None
     return Message(
         id=MessageId(f"m_{row.digest.hex()}"),
         room=room,
         seq=row.number,
-        author=ActorId(""),
+        author=id_of(row.author_kind, row.author) if known else asker,
+        became=person(row.became),
         name="",
         role=Role(said["role"]),
         status=Status.DONE,

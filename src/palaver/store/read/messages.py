@@ -172,7 +172,7 @@ def message_of(room: RoomId, row: Row) -> Message:
     """The message of a row with the `COLUMNS`."""
     text, meta = (row.text, row.meta) if row.deleted_ms is None else ("", NO_DATA)
     author = id_of(row.author_kind, row.author)
-    return _MESSAGE.one(row, room, author, text, meta, _person(row.became))
+    return _MESSAGE.one(row, room, author, text, meta, person(row.became))
 
 
 def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
@@ -183,17 +183,18 @@ def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
         texts = [text if kept else "" for text, kept in zip(texts, there, strict=True)]
         metas = [meta if kept else NO_DATA for meta, kept in zip(metas, there, strict=True)]
     authors = map(id_of, found.author_kind, found.author)
-    whom = map(_person, found.became)
+    whom = map(person, found.became)
     return _MESSAGE.all(found, repeat(room), authors, texts, metas, whom)
+
+
+def person(digits: str | None) -> ActorId | None:
+    """Whom an author became: the person with these digits."""
+    return None if digits is None else id_of(ActorKind.PERSON, digits)
 
 
 def bounded(seq: int) -> int:
     """A seq that both engines can compare with."""
     return max(0, min(seq, INTEGER_MAX - 1))
-
-
-def _person(digits: str | None) -> ActorId | None:
-    return None if digits is None else id_of(ActorKind.PERSON, digits)
 
 
 def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:

@@ -196,7 +196,7 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
             seqs["lasting"], seqs["by"] = True, self.by
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
-        request, beside = asides_of(tx, room, self.request)
+        request, beside = asides_of(tx, room, self.request, actor)
         if beside:
             seqs["request"] = beside
         exchange = self.begun(room.id, tx.now_ms, view)
@@ -374,7 +374,7 @@ def _stored(
     if command.whole and not begins:
         places = [at for at, entry in enumerate(command.entries) if is_prompt(entry)]
         said = [command.entries[at] for at in places]
-        beside = dict(zip(places, prompts(tx, place.room, said), strict=True))
+        beside = dict(zip(places, prompts(tx, place.room, said, authors[0]), strict=True))
     kept = [at for at in range(place.taken, len(command.entries)) if at not in beside]
     ids, entries = [command.ids[at] for at in kept], [command.entries[at] for at in kept]
     new = [

@@ -99,10 +99,12 @@ _NEWEST = matching(
 _SEQS = matching(select(exchanges.c.seqs), exchanges.c.id)
 _ASIDE = matching(select(asides.c.number), asides.c.room_key, asides.c.digest)
 _LEAST = matching(select(func.min(asides.c.number)), asides.c.room_key)
-_INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said")
+_INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said", "author_key")
 
 Refs = list[int]
 """Seqs of messages; a negative number is an aside."""
+_Whose = tuple[int, KnownActor]
+"""The key of the room in which an aside is kept, and its author."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -131,7 +133,7 @@ def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     digests = {pair(words, answer), pair(words, calls)} if first else ()
     for met in _met(tx, digests, actor):
         if _goes_on(tx, met, actor.id):
-            refs = _followed(tx, said, last, met)
+            refs = _followed(tx, said, actor, met, last)
             if refs is not None:
                 return _placed(tx, said, actor, met, last, refs)
     heads = {
@@ -139,7 +141,7 @@ def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     }
     if len(heads) == 1:
         (met,) = heads.values()
-        refs = _followed(tx, said, last, met, question=first - 1)
+        refs = _followed(tx, said, actor, met, last, question=first - 1)
         if refs is not None:
             return _placed(tx, said, actor, met, last, refs)
     return None
@@ -168,7 +170,7 @@ def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) ->
     if last is None:  # the last words are new, whatever words the room may hold already
         mapped = [index for index, place_ in enumerate(places) if place_ is not None]
         last = mapped[-1] + 1 if mapped else 0
-    refs = _refs(tx, said, places[:last], there, room.key)
+    refs = _refs(tx, said, places[:last], there, (room.key, actor))
     return Place(room=room, refs=refs, taken=said.upto(last))
 
 
@@ -181,31 +183,31 @@ def _asked_before(tx: Transaction, room: RoomId, seq: int) -> Sequence[Message]:
     return spoken(tx.conn, room, spans_of(view))
 
 
-def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:
+def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry], author: KnownActor) -> Refs:
     """What stands for prompts in a room that is not new: those it was begun with, and others each kept once."""
     if not said:
         return []
     first = _first_prompts(tx, room.id)
     known = {likeness(one): one.seq for one in first if one.deleted_ms is None}
-    return [known.get(likeness(entry)) or aside(tx, room.key, entry) for entry in said]
+    return [known.get(likeness(entry)) or aside(tx, (room.key, author), entry) for entry in said]
 
 
-def aside(tx: Transaction, room_key: int, entry: Entry) -> int:
-    """The number of what a request said and its room does not, kept once."""
+def aside(tx: Transaction, whose: _Whose, entry: Entry) -> int:
+    """The number of what a request said and its room does not, kept once of each author."""
     said = {"role": entry.role, "kind": entry.kind, "text": entry.text, "meta": dict(entry.meta)}
-    return _kept_once(tx, room_key, longer(START, likeness(entry)), said)
+    return _kept_once(tx, whose, likeness(entry), said)
 
 
 def asides_of(
-    tx: Transaction, room: LockedRoom, request: Mapping[str, Any]
+    tx: Transaction, room: LockedRoom, request: Mapping[str, Any], author: KnownActor
 ) -> tuple[Mapping[str, Any], Mapping[str, int]]:
     """A request without its long values, such as the definitions of tools, and the asides that these are.
 
-    Clients repeat them with every request, so each is kept once in a room.
+    Clients repeat them with every request, so each is kept once of an author in a room.
     """
     written = {name: orjson.dumps(value) for name, value in request.items()}
     beside = {
-        name: _kept_once(tx, room.key, longer(START, value), {"value": request[name]})
+        name: _kept_once(tx, (room.key, author), value, {"value": request[name]})
         for name, value in written.items()
         if len(value) >= ASIDE_BYTES_MIN
     }
@@ -229,12 +231,15 @@ def spans_of(refs: Iterable[int], before: Spans = ()) -> Spans:
     return tuple(spans)
 
 
-def _kept_once(tx: Transaction, room_key: int, digest: bytes, said: Mapping[str, Any]) -> int:
+def _kept_once(tx: Transaction, whose: _Whose, like: bytes, said: Mapping[str, Any]) -> int:
+    """The number of an aside. Its digest begins with its author: nobody's words become somebody else's."""
+    room_key, author = whose
+    digest = longer(longer(START, author.id.encode()), like)
     known = _ASIDE.value(tx.conn, room_key, digest)
     if known is not None:
         return known
     number = (_LEAST.value(tx.conn, room_key) or 0) - 1
-    _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said)
+    _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said, author.key)
     return number
 
 
@@ -306,13 +311,19 @@ def _placed(  # noqa: PLR0917  all that is known
         if likeness(message) == like:
             refs, count = [*refs, message.seq], count + 1
         elif by_id(message) == by_id(entry) and fills(entry, message):
-            refs, count = [*refs, aside(tx, met.room_key, entry)], count + 1
+            refs, count = [*refs, aside(tx, (met.room_key, actor), entry)], count + 1
     locked = room or tx.writable(met.room, actor.id)[0]
     return Place(room=locked, refs=refs, taken=said.upto(count))
 
 
 def _followed(
-    tx: Transaction, said: Request, count: int, met: Row, *, question: int = -1
+    tx: Transaction,
+    said: Request,
+    actor: KnownActor,
+    met: Row,
+    count: int,
+    *,
+    question: int = -1,
 ) -> Refs | None:
     """What the room holds of so many entries, up to an exchange's answer; None where they were edited.
 
@@ -335,7 +346,7 @@ def _followed(
         kept = next((place for place in places[lost[-1] + 1 :] if place is not None), 0)
         if not kept or (kept <= lost[-1] + 1 and before.before is None):
             return None
-    return _refs(tx, said, places, there, met.room_key)
+    return _refs(tx, said, places, there, (met.room_key, actor))
 
 
 def _is_there(
@@ -420,11 +431,11 @@ def _refs(
     said: Request,
     places: Sequence[int | None],
     there: Sequence[Message],
-    room_key: int,
+    whose: _Whose,
 ) -> Refs:
     return [
         there[place].seq
         if place is not None and likeness(there[place]) == said.likes[index]
-        else aside(tx, room_key, said.entries[said.places[index]])
+        else aside(tx, whose, said.entries[said.places[index]])
         for index, place in enumerate(places)
     ]

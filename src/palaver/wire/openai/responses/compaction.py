@@ -24,7 +24,7 @@ from palaver.core.answers.source import ModelServer
 from palaver.core.answers.tape import Call, CallResult, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Actor, Entry, Kind, Message, MessageId, Role, RoomId, Spans
+from palaver.model import Actor, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Spans
 from palaver.model.exchanges import Exchange
 from palaver.redact import Redaction
 from palaver.strict_json import Json, as_list, as_object, parsed
@@ -87,7 +87,12 @@ async def prepared(core: Core, me: Actor, body: Json, *, unstored: bool) -> Read
 
 
 async def resolved(core: Core, me: Actor, said: Sequence[Spoken]) -> Sequence[Spoken]:
-    """What a model is told: the newest compaction's summary and messages in the place of what stood before it."""
+    """What a model is told: the newest compaction's summary and messages in the place of what stood before it.
+
+    One of somebody else's that does not name its messages is passed by: nobody can say whose words are in it, and the
+    room holds what it stands for.
+    """
+    said = [one for one in said if not await _is_anothers(core, me, one)]
     at = _newest([as_object(one.meta.get("item")) for one in said])
     if at is None:
         return said
@@ -275,6 +280,19 @@ def _users(core: Core, said: Iterable[Spoken]) -> list[Json]:
         for one in said
         if one.role is Role.USER and one.kind == Kind.TEXT and not compaction.is_summary(one)
     ]
+
+
+async def _is_anothers(core: Core, me: Actor, one: Spoken) -> bool:
+    """Whether it is a compaction that somebody else brought or asked for, and that tells words and no messages."""
+    if as_object(one.meta.get("item")).get("type") != TYPE or "keeps" in one.meta:
+        return False
+    if not isinstance(one, Message) or me.id in {one.author, one.became}:
+        return False
+    try:
+        await core.exchanges.get(me, ExchangeId(one.meta.get("exchange", "")))
+    except Refused:
+        return True
+    return False
 
 
 def _newest(given: Sequence[Json]) -> int | None:
