@@ -95,3 +95,28 @@ async def test_beyond_its_bound_the_newest_of_what_is_not_indexed_are_found(
     assert first <= last
     await here.indexed()
     assert len(await here.texts(ada, "later", limit=100)) == 20
+
+
+async def test_what_is_indexed_takes_one_look_at_the_index_and_one_at_the_store(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 130)
+    asked: list[str] = []
+
+    def counted(owner: Any, name: str) -> None:
+        call = getattr(owner, name)
+
+        async def counting(*arguments: Any, **named: Any) -> Any:
+            asked.append(name)
+            return await call(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    for owner, name in (
+        (here.index, "progress"),
+        (here.index, "propose"),
+        (here.world.store, "read"),
+    ):
+        counted(owner, name)
+    assert len(await here.texts(ada, "word")) == 20
+    assert asked == ["propose", "read"]

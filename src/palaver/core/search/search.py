@@ -24,7 +24,7 @@ from palaver.core.search.match import Snippet, score, snippet, stands_in
 from palaver.core.search.query import Query, parse
 from palaver.core.search.scope import Scope
 from palaver.core.search.walk import TOP, Beyond, Place, Seen, Walk
-from palaver.errors import Code, Refused, Unavailable
+from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, RoomId
 from palaver.store.engine.executors import Lane
 from palaver.store.read import feed
@@ -92,7 +92,6 @@ class Search:
         scope = await Scope.of(self._store, self._access, actor, query, room)
         if query == Query():
             return Found()
-        progress = await self._progress()
         walk = Walk(
             store=self._store,
             index=self._index,
@@ -100,18 +99,14 @@ class Search:
             lane=self._lane,
             query=query,
             scope=scope,
-            progress=progress,
+            begun=begun,
             below=below,
         )
-        if begun is None:
-            begun = Beyond()
-            if progress is not None:
-                begun = Beyond(progress.position, progress.top, progress.top_base)
-        beyond, whole = await walk.beyond(begun)
-        seen = await walk.run(beyond, RANKED_MAX if relevance else limit + 1)
-        whole = whole and walk.progress is not None and walk.progress.scanned is None
+        seen = await walk.run(await walk.wanted(), RANKED_MAX if relevance else limit + 1)
+        progress, begun = walk.progress, walk.begun or Beyond()
+        whole = walk.whole and progress is not None and progress.scanned is None
         complete = whole and not walk.late
-        until = None if whole else await self._until(walk.progress)
+        until = None if whole else await self._until(progress)
         if relevance:
             hits = self._ranked(walk, seen)[:limit]
             return Found(hits=_hits(walk, hits), complete=complete, indexed_until=until)
@@ -124,14 +119,6 @@ class Search:
             indexed_until=until,
             cursor=None if last is None else ".".join(map(str, (*last, *astuple(begun)))),
         )
-
-    async def _progress(self) -> Progress | None:
-        """How far the index of this database is; None where there is none that can be used now."""
-        try:
-            found = await self._index.progress()
-        except Unavailable:
-            return None
-        return found if found is not None and found.epoch == self._store.epoch else None
 
     async def _until(self, progress: Progress | None) -> int:
         """Before when everything is in the index; 0 while it is made anew."""

@@ -1,6 +1,6 @@
 """The walk of one search through what may be hits, newest first, until there are enough of them or time is up."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from palaver.core.search.traits import traits_of
 from palaver.errors import Unavailable
 from palaver.model import Message
 from palaver.store.engine.executors import Lane
-from palaver.store.read import feed, rights, search
+from palaver.store.read import rights, search
 from palaver.store.search.index import (
     AUTHOR,
     DOCID_MAX,
@@ -31,6 +31,7 @@ from palaver.store.search.index import (
 )
 from palaver.store.store import Store
 
+PROPOSED_FIRST = 100
 PROPOSED_AT_ONCE = 500
 READ_FIRST = 50
 """So many messages are read first, then twice as many: where few of those proposed are hits, there are few reads."""
@@ -68,7 +69,11 @@ class Beyond(Struct, frozen=True):
 
 
 class Walk(Struct, kw_only=True):
-    """`below`: where it begins. `late`: time was up, or too much looked at, before its end, which is at `high` then."""
+    """`begun` and `below`: where it begins; the former is found where it is None.
+
+    `late`: time was up, or too much looked at, before its end, which is at `high` then. `whole`: whether it looked at
+    all that the index, which was as far as `progress` says, does not have yet.
+    """
 
     store: Store
     index: SearchIndex
@@ -76,8 +81,10 @@ class Walk(Struct, kw_only=True):
     lane: Lane[None]
     query: Query
     scope: Scope
-    progress: Progress | None
+    begun: Beyond | None = None
     below: Place = TOP
+    progress: Progress | None = None
+    whole: bool = False
     late: bool = False
     high: int = 0
     _rooms: dict[int, rights.Readable | None] = field(
@@ -90,49 +97,32 @@ class Walk(Struct, kw_only=True):
         assert room is not None, "only what may be read is seen"
         return room.title
 
-    async def beyond(self, begun: Beyond) -> tuple[list[Seen], bool]:
-        """Hits in what the feed has beyond a position, and what waits for it; whether all of that was looked at."""
-        kept, whole = await self.store.read(feed.beyond, begun.position, BEYOND_MAX)
-        if not kept:
-            return [], whole
-        allowed = await self._allowed({key for key, _, _ in kept})
-        here = [span for span in kept if span[0] in allowed]
-        sources = await self.store.read(search.in_spans, here)
-        words = Query(wanted=self.query.wanted, literals=self.query.literals)
-        likely = await self.lane.run(
-            lambda _: [one for one in sources if match(words, one.text) is not None]
-        )
-        places: list[Place] = []
-        top = begun.top
-        for one in sorted(likely, key=attrgetter("created_ms", "room_key", "seq")):
-            docid = docid_of(one.created_ms)
-            if docid >= begun.base:
-                docid = top = max(docid, top + 1)
-            places.append((docid, one.room_key, one.seq))
-        return await self._matched(places), whole
-
-    async def run(self, beyond: Sequence[Seen], count: int) -> list[Seen]:
-        """Hits in their order, together with those `beyond` the index, until there are so many."""
-        known = {one.place[1:] for one in beyond}
-        found = [one for one in beyond if one.place < self.below]
+    async def run(self, wanted: Wanted, count: int) -> list[Seen]:
+        """Hits in their order, also those beyond the index, until there are so many."""
         late_s = self.clock.monotonic() + SECONDS_MAX
-        low, self.high = self._bounds()
-        wanted, looked = await self._wanted(), 0
-        narrow, step = self.scope.rooms is None, min(READ_FIRST, count)
+        low, self.high, looked = wanted.low, self.below[0] + 1, 0
+        found: list[Seen] = []
+        known: set[tuple[int, int]] = set()
+        step, most = min(READ_FIRST, count), PROPOSED_FIRST
+        begins, narrow = True, self.scope.rooms is None
 
         def enough() -> bool:
             return sum(one.place[0] >= self.high for one in found) >= count
 
-        while wanted is not None and self.high > low and not enough():
-            proposed, down = await self._propose(replace(wanted, low=low, high=self.high))
-            at = 0
-            while at < len(proposed):
+        while self.high > low and not enough():
+            asked = replace(wanted, low=low, high=self.high)
+            proposed, down = await self._propose(asked, most)
+            at, most = 0, PROPOSED_AT_ONCE
+            while begins or at < len(proposed):
                 some = proposed[at : at + step]
                 at += step
                 step = min(2 * step, PROPOSED_AT_ONCE)
-                new = {one[1:]: one for one in some if one < self.below and one[1:] not in known}
-                known.update(new)
-                found += await self._matched(new.values())
+                new = [one for one in some if one < self.below and one[1:] not in known]
+                seen = await (self._begin(new) if begins else self._matched(new))
+                begins = False
+                known.update(one[1:] for one in new)
+                known.update(one.place[1:] for one in seen)
+                found += [one for one in seen if one.place < self.below]
                 looked += len(some)
                 self.high = some[-1].docid if at < len(proposed) else down
                 if enough():
@@ -153,72 +143,110 @@ class Walk(Struct, kw_only=True):
         """The first of the hits, as far as everything before them was looked at."""
         return sorted((one for one in found if one.place[0] >= self.high), reverse=True)[:count]
 
-    def _bounds(self) -> tuple[int, int]:
-        """The docids between which the messages lie that are looked for."""
-        query, high = self.query, self.below[0] + 1
-        if query.until_ms is not None:
-            spill = 0 if self.progress is None else self.progress.spill
-            high = min(high, docid_of(query.until_ms) + (1 << SECOND_BITS) + spill)
-        return (0 if query.since_ms is None else docid_of(query.since_ms)), high
-
-    async def _wanted(self) -> Wanted | None:
-        """What the index can know of the query; None: that there is no hit."""
-        scope = self.scope
-        words = [(term.text, term.prefix) for term in self.query.terms]
-        words += [(FACT + trait, False) for trait in sorted(self.query.traits & _LASTING)]
+    async def wanted(self) -> Wanted:
+        """What the index can know of the query."""
+        scope, query = self.scope, self.query
+        words = [(term.text, term.prefix) for term in query.terms]
+        words += [(FACT + trait, False) for trait in sorted(query.traits & _LASTING)]
         among: list[Sequence[str]] = []
         if scope.rooms is not None and len(scope.rooms) <= ROOMS_FEW:
-            among.append([token_of(ROOM, key) for key in sorted(scope.rooms)])
+            among.append(_tokens(ROOM, scope.rooms))
         if scope.authors and not scope.called:
             keys = await self.store.read(search.author_keys, sorted(scope.authors))
-            among.append([token_of(AUTHOR, key) for key in keys])
-        return Wanted(words=words, among=among) if all(among) else None
+            among.append(_tokens(AUTHOR, keys))
+        low = 0 if query.since_ms is None else docid_of(query.since_ms)
+        until = DOCID_MAX
+        if query.until_ms is not None:
+            until = docid_of(query.until_ms) + (1 << SECOND_BITS)
+        return Wanted(words=words, among=among, low=low, until=until)
 
-    async def _narrowed(self, wanted: Wanted) -> Wanted | None:
+    async def _narrowed(self, wanted: Wanted) -> Wanted:
         """The same in the rooms of somebody who has few."""
         keys = await few_rooms(self.store, self.scope.actor)
         if keys is None:
             return wanted
-        tokens = [token_of(ROOM, key) for key in sorted(keys)]
-        return replace(wanted, among=[*wanted.among, tokens]) if tokens else None
+        return replace(wanted, among=[*wanted.among, _tokens(ROOM, keys)])
 
-    async def _propose(self, wanted: Wanted) -> tuple[list[Proposal], int]:
+    async def _propose(self, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
         """What the index proposes; nothing while it cannot be asked."""
-        if self.progress is None:
-            return [], wanted.low
         try:
-            return await self.index.propose(wanted, PROPOSED_AT_ONCE)
+            progress, proposed, down = await self.index.propose(wanted, limit)
         except Unavailable:
+            progress, proposed, down = None, [], wanted.low
+        if progress is None or progress.epoch != self.store.epoch:
             self.progress = None
             return [], wanted.low
+        if self.progress is None or progress.scanned is not None:  # else it is where it began
+            self.progress = progress
+        return proposed, down
 
-    async def _matched(self, places: Iterable[Place | Proposal]) -> list[Seen]:
+    async def _begin(self, proposed: Sequence[Proposal]) -> list[Seen]:
+        """Hits in what the feed has beyond a position, and what waits for it, and those of the first proposals."""
+        begun, progress = self.begun, self.progress
+        if begun is None:
+            begun = Beyond()
+            if progress is not None:
+                begun = Beyond(progress.position, progress.top, progress.top_base)
+        self.begun = begun
+        looked = await self.store.read(
+            search.seen_and_beyond,
+            self._here(proposed),
+            self.scope.actor,
+            only=self.scope.rooms,
+            position=begun.position,
+            events_max=BEYOND_MAX,
+        )
+        self._rooms, self.whole = looked.known, looked.whole
+        seen = await self._hits(proposed, looked.messages)
+        if not looked.beyond:
+            return seen
+        words = Query(wanted=self.query.wanted, literals=self.query.literals)
+        likely = await self.lane.run(
+            lambda _: [one for one in looked.beyond if match(words, one.text) is not None]
+        )
+        places: list[Place] = []
+        top = begun.top
+        for one in sorted(likely, key=attrgetter("created_ms", "room_key", "seq")):
+            docid = docid_of(one.created_ms)
+            if docid >= begun.base:
+                docid = top = max(docid, top + 1)
+            places.append((docid, one.room_key, one.seq))
+        beyond = await self._matched(places)
+        its = {one.place[1:] for one in beyond}
+        return [*beyond, *[one for one in seen if one.place[1:] not in its]]
+
+    async def _matched(self, places: Sequence[Place | Proposal]) -> list[Seen]:
         """Those of the messages that the actor may read and the query finds, as they are now."""
-        asked = [(docid, key, seq) for docid, key, seq in places]
-        if not asked:
+        here = self._here(places)
+        if not here:
             return []
+        looked = await self.store.read(search.seen, here, self.scope.actor, self._rooms)
+        self._rooms = looked.known
+        return await self._hits(places, looked.messages)
+
+    def _here(self, places: Iterable[Place | Proposal]) -> list[tuple[int, int]]:
+        """The keys of rooms and seqs of those in the rooms that count."""
         only = self.scope.rooms
-        here = [(key, seq) for _, key, seq in asked if only is None or key in only]
-        rooms, known = await self.store.read(search.seen, here, self.scope.actor, self._rooms)
-        self._rooms = rooms
+        return [(key, seq) for _, key, seq in places if only is None or key in only]
+
+    async def _hits(
+        self, places: Iterable[Place | Proposal], known: Mapping[tuple[int, int], Message]
+    ) -> list[Seen]:
+        """Those of the `known` messages that the query finds."""
 
         def look(_: None) -> list[Seen]:
             seen: list[Seen] = []
-            for place in asked:
-                message = known.get(place[1:])
+            for docid, key, seq in places:
+                message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
                     facts = Facts(at_ms=message.created_ms, traits=traits_of(message))
                     if (hit := match(self.query, message.text, facts)) is not None:
-                        seen.append(Seen(place, message, hit))
+                        seen.append(Seen((docid, key, seq), message, hit))
             return seen
 
-        return await self.lane.run(look)
+        return await self.lane.run(look) if known else []
 
-    async def _allowed(self, keys: Collection[int]) -> dict[int, rights.Readable]:
-        """Those of the rooms that the actor may read and the query looks into."""
-        only = self.scope.rooms
-        here = [key for key in keys if only is None or key in only]
-        new = [key for key in here if key not in self._rooms]
-        found = await self.store.read(rights.readable, new, self.scope.actor)
-        self._rooms |= {key: found.get(key) for key in new}
-        return {key: room for key in here if (room := self._rooms[key]) is not None}
+
+def _tokens(kind: str, keys: Iterable[int]) -> list[str]:
+    """The tokens of these, or one that no message has, so that the answer tells nobody whether there are any."""
+    return [token_of(kind, key) for key in sorted(keys)] or [token_of(kind, 0)]

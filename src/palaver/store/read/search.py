@@ -1,6 +1,6 @@
 """Reads for the search: what is to be indexed, and the messages of proposals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import Any
 
 from msgspec import Struct
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
 
 from palaver.model import ActorId, Message, RoomId
 from palaver.store.engine.statement import ListStatement, Statement, among
-from palaver.store.read import messages
+from palaver.store.read import feed, messages
 from palaver.store.read.feed import Span
 from palaver.store.read.rights import Readable, readable
 from palaver.store.schema import actors, messages as messages_table, rooms
@@ -100,31 +100,61 @@ def author_keys(conn: Connection, ids: Sequence[ActorId]) -> list[int]:
     return sorted({row.key for row in _AUTHORS.all(conn, [(id_,) for id_ in ids])})
 
 
+class Looked(Struct, frozen=True):
+    """What is `known` of rooms, None of those that the actor may not read; `messages` at keys of rooms and seqs.
+
+    `beyond`: messages beyond a position of the feed; `whole`: whether those are all of them.
+    """
+
+    known: dict[int, Readable | None]
+    messages: dict[tuple[int, int], Message]
+    beyond: Sequence[Source] = ()
+    whole: bool = True
+
+
 def seen(
     conn: Connection,
     places: Sequence[tuple[int, int]],
     actor: ActorId,
     known: Mapping[int, Readable | None],
-) -> tuple[dict[int, Readable | None], dict[tuple[int, int], Message]]:
-    """The messages at keys of rooms and seqs that an actor may read, and what is `known` of rooms with what is new."""
-    new = sorted({key for key, _ in places} - known.keys())
-    found = readable(conn, new, actor) if new else {}
-    rooms = {**known, **{key: found.get(key) for key in new}}
-    allowed = {key: room for key, room in rooms.items() if room is not None}
-    here = [place for place in places if place[0] in allowed]
-    return rooms, messages_at(conn, here, allowed)
-
-
-def messages_at(
-    conn: Connection, places: Sequence[tuple[int, int]], known: Mapping[int, Readable]
-) -> dict[tuple[int, int], Message]:
-    """The messages at keys of `known` rooms and seqs, as they are now."""
+) -> Looked:
+    """The messages at keys of rooms and seqs that an actor may read, as they are now."""
+    rooms = _known(conn, {key for key, _ in places}, actor, known)
     found: dict[tuple[int, int], Message] = {}
-    for start in range(0, len(places), SPANS_MAX):
-        for row in _HITS.all(conn, places[start : start + SPANS_MAX]):
-            place = (row.room_key, row.seq)
-            found[place] = messages.message_of(known[row.room_key].id, row)
-    return found
+    here = [place for place in places if rooms[place[0]] is not None]
+    for start in range(0, len(here), SPANS_MAX):
+        for row in _HITS.all(conn, here[start : start + SPANS_MAX]):
+            room = rooms[row.room_key]
+            assert room is not None, "only what may be read is asked for"
+            found[row.room_key, row.seq] = messages.message_of(room.id, row)
+    return Looked(rooms, found)
+
+
+def seen_and_beyond(
+    conn: Connection,
+    places: Sequence[tuple[int, int]],
+    actor: ActorId,
+    *,
+    only: Collection[int] | None,
+    position: int,
+    events_max: int,
+) -> Looked:
+    """The same, and of `only` these rooms, or all, what happened beyond a position of the feed (`feed.beyond`)."""
+    spans, whole = feed.beyond(conn, position, events_max)
+    spans = [span for span in spans if only is None or span[0] in only]
+    rooms = _known(conn, {key for key, _, _ in spans}, actor, {})
+    beyond = in_spans(conn, [span for span in spans if rooms[span[0]] is not None])
+    looked = seen(conn, places, actor, rooms)
+    return Looked(looked.known, looked.messages, beyond, whole)
+
+
+def _known(
+    conn: Connection, keys: AbstractSet[int], actor: ActorId, known: Mapping[int, Readable | None]
+) -> dict[int, Readable | None]:
+    """What is known of rooms, also of those with these keys."""
+    new = sorted(keys - known.keys())
+    found = readable(conn, new, actor) if new else {}
+    return {**known, **{key: found.get(key) for key in new}}
 
 
 def _parts(span: Span) -> Iterable[Span]:

@@ -80,13 +80,15 @@ class Proposal(NamedTuple):
 class Wanted(Struct, frozen=True, kw_only=True):
     """What proposals must have: all of `words`, of each of `among` at least one; and docids from `low` to below `high`.
 
-    A word is a token and whether others may begin with it. Nothing wanted: any message.
+    A word is a token and whether others may begin with it. Nothing wanted: any message. `until`: the docid of a time
+    from which on none is wanted; those of before may lie behind it by what the index says (`Progress.spill`).
     """
 
     words: Sequence[tuple[str, bool]] = ()
     among: Sequence[Sequence[str]] = ()
     low: int = 0
     high: int = DOCID_MAX
+    until: int = DOCID_MAX
 
 
 Row = tuple[int, int, int, Sequence[str]]
@@ -120,8 +122,8 @@ class Engine(Protocol):
         """Inserts messages, in the order of their docids."""
         ...
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Those of the docids that messages have, with the keys of their rooms and their seqs."""
+    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
+        """Those of the docids that messages have."""
         ...
 
     def free_from(self, conn: Connection, docid: int) -> int:
@@ -199,9 +201,19 @@ class SearchIndex:
 
         return await self._writing(added)
 
-    async def propose(self, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
-        """As `Engine.propose`."""
-        return await self._reading(lambda conn: self._engine.propose(conn, wanted, limit))
+    async def propose(
+        self, wanted: Wanted, limit: int
+    ) -> tuple[Progress | None, list[Proposal], int]:
+        """How far it is, as `progress`, and what it proposes then, as `Engine.propose`: read in this order."""
+
+        def proposed(conn: Connection) -> tuple[Progress | None, list[Proposal], int]:
+            progress = self._engine.load(conn)
+            if progress is None:
+                return None, [], wanted.low
+            high = min(wanted.high, wanted.until + progress.spill)
+            return progress, *self._engine.propose(conn, replace(wanted, high=high), limit)
+
+        return (None, [], wanted.low) if self._damaged else await self._reading(proposed)
 
     async def close(self) -> None:
         """Closes its connections."""
@@ -218,16 +230,12 @@ class SearchIndex:
             for base, those in groupby(ordered, lambda one: docid_of(one.created_ms))
         ]
         windows = [self._window(base, len(those)) for base, those in parts]
-        near = {docid for base, those in parts for docid in range(base, base + len(those) + _NEAR)}
-        taken = self._engine.taken(conn, [*near.union(*windows)])
-        there = set(taken.values())
+        taken = self._engine.taken(conn, [*set[int]().union(*windows)])
         spill, top, top_base = progress.spill, progress.top, progress.top_base
         rows: list[Row] = []
         for (base, those), window in zip(parts, windows, strict=True):
             docid, stop = window.start, window.stop
             for number, entry in enumerate(those):
-                if (entry.room_key, entry.seq) in there:
-                    continue  # it was read twice: as what was there before, and by the feed
                 while docid in taken:
                     docid += 1
                 if docid >= stop:
@@ -236,7 +244,7 @@ class SearchIndex:
                     taken |= self._engine.taken(conn, list(range(docid, stop)))
                     while docid in taken:
                         docid += 1
-                taken[docid] = (entry.room_key, entry.seq)
+                taken.add(docid)
                 rows.append((docid, entry.room_key, entry.seq, entry.words))
             self._next[base] = docid
             self._next.move_to_end(base)

@@ -48,7 +48,7 @@ _INSERT = """
 INSERT INTO search_index SELECT docid, room_key, seq, array_to_tsvector(string_to_array(words, ' '))
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS given (docid, room_key, seq, words)
 """
-_TAKEN = "SELECT docid, room_key, seq FROM search_index WHERE docid = ANY($1::bigint[])"
+_TAKEN = "SELECT docid FROM search_index WHERE docid = ANY($1::bigint[])"
 _FREE = """
 SELECT docid + 1 FROM search_index AS here WHERE docid >= $1
 AND NOT EXISTS (SELECT 1 FROM search_index AS next WHERE next.docid = here.docid + 1) ORDER BY docid LIMIT 1
@@ -106,10 +106,9 @@ class PostgresqlEngine:
             said = [" ".join(one) for one in words]
             conn.exec_driver_sql(_INSERT, (list(docids), list(rooms), list(seqs), said))
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
         """As `Engine.taken`."""
-        rows = conn.exec_driver_sql(_TAKEN, (list(docids),))
-        return {docid: (room_key, seq) for docid, room_key, seq in rows}
+        return {*conn.exec_driver_sql(_TAKEN, (list(docids),)).scalars()}
 
     def free_from(self, conn: Connection, docid: int) -> int:
         """As `Engine.free_from`."""

@@ -22,7 +22,7 @@ CREATE TABLE docs (docid INTEGER PRIMARY KEY, room_key INTEGER NOT NULL, seq INT
 CREATE TABLE progress (said TEXT NOT NULL)
 """
 _IS_THERE = "SELECT 1 FROM sqlite_master WHERE name = 'progress'"
-_TAKEN = "SELECT docid, room_key, seq FROM docs WHERE docid IN (SELECT value FROM json_each(?))"
+_TAKEN = "SELECT docid FROM docs WHERE docid IN (SELECT value FROM json_each(?))"
 _FREE = """
 SELECT docid + 1 FROM docs AS here WHERE docid >= ?
 AND NOT EXISTS (SELECT 1 FROM docs AS next WHERE next.docid = here.docid + 1) ORDER BY docid LIMIT 1
@@ -68,10 +68,9 @@ class SqliteEngine:
             said = [(docid, " ".join(words)) for docid, _, _, words in rows]
             conn.exec_driver_sql("INSERT INTO words (rowid, tokens) VALUES (?, ?)", said)
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
         """As `Engine.taken`."""
-        rows = conn.exec_driver_sql(_TAKEN, (orjson.dumps(docids).decode(),))
-        return {docid: (room_key, seq) for docid, room_key, seq in rows}
+        return {*conn.exec_driver_sql(_TAKEN, (orjson.dumps(docids).decode(),)).scalars()}
 
     def free_from(self, conn: Connection, docid: int) -> int:
         """As `Engine.free_from`."""
