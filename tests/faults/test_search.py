@@ -1,10 +1,13 @@
-"""Who writes and who indexes is killed again and again: all that was stored is found afterwards, each message once."""
+"""Who writes, indexes or moves what is committed into the feed is killed or stopped: all that was stored is found."""
 
 import asyncio
+import os
 import random
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.server import clean_environment
@@ -28,6 +31,26 @@ async def main(url: str, life: int) -> None:
             print(number, flush=True)
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+STOP = """
+import asyncio, os, signal, sys
+from palaver.clock import SystemClock
+from palaver.settings import settings_from
+from palaver.store.store import Store
+from palaver.store.write.consumers import MoveFeed
+
+class Stopped(MoveFeed, frozen=True):
+    def apply(self, tx):
+        if super().apply(tx) is not None:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+async def main():
+    settings = settings_from(database_url=sys.argv[1])
+    async with Store.opened(settings, SystemClock(), committed=lambda _: None) as store:
+        while True:
+            await store.write(Stopped())
+
+asyncio.run(main())
 """
 
 
@@ -78,3 +101,39 @@ def test_all_that_was_stored_is_found_whoever_was_killed(database_url: str, tmp_
             assert set(range(count)) <= set(seen[life])
         for file in tmp_path.rglob("*-search.db*"):
             file.unlink()  # and once more, of nothing
+
+
+async def test_a_search_is_complete_while_the_one_who_moves_into_the_feed_is_stopped(
+    postgres_url: str,
+) -> None:
+    """It has taken out what waited, has the lock, and its transaction stays open."""
+    asyncpg: Any = import_module("asyncpg")  # it brings no types
+    async with palaver.open(postgres_url) as chat, palaver.open(postgres_url) as other:
+        ada, room = await chat.person("ada"), await chat.room("a room")
+        await room.add(ada)
+        await room.say(ada, "word 0")
+        async with asyncio.timeout(SECONDS_MAX):
+            while not (await chat.search("word", by=ada)).complete:  # noqa: ASYNC110  nothing tells it
+                await asyncio.sleep(0.05)
+        command = [sys.executable, "-P", "-c", STOP, postgres_url]
+        environment = clean_environment({"PALAVER_DATABASE_SECONDS": "600"})
+        with subprocess.Popen(command, env=environment) as process:  # noqa: ASYNC220  it starts at once
+            try:
+                await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)
+                elsewhere = await other.room("a room")
+                for number in range(1, 9):
+                    await elsewhere.say(ada, f"word {number}")
+                    found = await chat.search("word", by=ada)
+                    texts = [hit.message.text for hit in found.hits]
+                    assert texts == [f"word {one}" for one in range(number, -1, -1)]
+                    assert found.complete
+                watching = await asyncpg.connect(postgres_url)
+                assert await watching.fetchval("SELECT count(*) FROM unfed") >= 8, "nobody moved it"
+            finally:
+                process.kill()
+            async with asyncio.timeout(SECONDS_MAX):
+                while await watching.fetchval("SELECT count(*) FROM unfed"):  # noqa: ASYNC110  likewise
+                    await asyncio.sleep(0.05)
+            await watching.close()
+        found = await chat.search("word", by=ada)
+        assert (len(found.hits), found.complete) == (9, True)

@@ -2,16 +2,27 @@
 
 import asyncio
 from collections import defaultdict
+from importlib import import_module
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.store.world import World, opened
 
 from palaver.errors import Refused
-from palaver.store.read import feed
+from palaver.store.read import feed, search
 from palaver.store.write.consumers import MoveFeed, NoteConsumer, PruneFeed
 
 FAR = 10_000_000_000_000
+SECONDS_MAX = 5
+HELD_UP = """
+CREATE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER held_up AFTER INSERT ON unfed DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.room_key = {key}) EXECUTE FUNCTION held_up()
+"""
+"""A commit to a room waits, at its very end, for whoever holds the lock."""
+WAITS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
 
 
 async def followed(world: World, position: int = 0) -> tuple[dict[int, list[int]], int]:
@@ -87,6 +98,40 @@ async def test_a_commit_that_comes_late_is_not_passed_by(postgres_url: str) -> N
         ]
         for its in seqs.values():
             assert all(after == before + 1 for before, after in pairwise(its))
+
+
+async def test_a_commit_that_ends_after_a_later_one_was_moved_comes_into_the_feed(
+    postgres_url: str,
+) -> None:
+    """The database holds up the commit to one room, while another process writes and a third one moves."""
+    asyncpg: Any = import_module("asyncpg")  # it brings no types
+    async with (
+        opened(postgres_url) as first,
+        opened(postgres_url) as other,
+        opened(postgres_url) as third,
+    ):
+        ada = await first.person()
+        held, free = await first.room(ada), await first.room(ada)
+        (key,) = await first.store.read(search.keys_of, [held.id])
+        await move(third)
+        gate = await asyncpg.connect(postgres_url)
+        await gate.execute(HELD_UP.format(key=key))
+        await gate.execute("SELECT pg_advisory_lock(42)")
+        late = asyncio.create_task(first.say(held, ada))  # noqa: TID251  it is awaited below
+        async with asyncio.timeout(SECONDS_MAX):
+            while not await gate.fetchval(WAITS):  # noqa: ASYNC110  nothing tells it
+                await asyncio.sleep(0.01)
+        await other.say(free, ada)
+        await move(third)
+        before, position = await followed(third)
+        await gate.close()  # and so the commit ends
+        await late
+        await move(third)
+        after, _ = await followed(third, position)
+        for room in (held, free):
+            (key,) = await first.store.read(search.keys_of, [room.id])
+            its = [event.seq for event in await first.log(room)]
+            assert before[key] + after[key] == its, "each once, in the order of its room"
 
 
 async def test_the_feed_forgets_what_is_old_but_never_what_a_consumer_wants(world: World) -> None:
