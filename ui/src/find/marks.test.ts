@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { nearFirst, needlesOf, piecesOf } from './marks'
+import { nearFirst, needlesOf, piecesOf, plain } from './marks'
 import { rangesIn } from './paint'
 
 test('places are those of code points: what stands before a hit may be of two units', () => {
@@ -44,4 +44,31 @@ test('signs mean themselves, and nothing is marked without a hit', () => {
   expect(marked('<p>a =&gt; (b) [c</p>', 'a => (b) [c', [[2, 4]])).toEqual(['=>'])
   expect(marked('<p>((</p>', '((', [[0, 2]])).toEqual(['(('])
   expect(marked('<p>words</p>', 'words', [])).toEqual([])
+})
+
+/** A snippet in plain words, in which `word` was looked for, with brackets around what is marked. */
+function shown(text: string, word: string): string {
+  const characters = [...text]
+  const wanted = [...word]
+  const start = characters.findIndex((_, at) => wanted.every((one, further) => characters[at + further] === one))
+  return piecesOf(plain({ text, ranges: [[start, start + wanted.length]] })).map((piece) => piece.hit ? `⟦${piece.text}⟧` : piece.text).join('')
+}
+
+test.each([
+  ['👍🏽 leaves from **platform four** at noon', 'four', '👍🏽 leaves from platform ⟦four⟧ at noon'],
+  ['## The *new* plan\n> of __her__ `own_name`', 'plan', 'The new ⟦plan⟧\nof her own_name'],
+  ['see [the **night** train](https://example.org/a_b) now', 'night', 'see the ⟦night⟧ train now'],
+  ['```python\ndef load_user(**more):\n    return `x`\n```\nso', 'load', 'def ⟦load⟧_user(**more):\n    return `x`\n\nso'],
+  ['**two** words, again', 'two** words', '⟦two words⟧, again'],
+  ['***both*** ~~gone~~ and ``a `tick` b``', 'gone', 'both ⟦gone⟧ and a `tick` b'],
+])('what was found is shown in plain words: %s', (text, word, wanted) => {
+  expect(shown(text, word)).toBe(wanted)
+})
+
+test.each([
+  ['see [this](https://example.org/)', 'example', 'see [this](https://⟦example⟧.org/)'],
+  ['x ** y, snake_case_name, 2 * 3, *.py', '**', 'x ⟦**⟧ y, snake_case_name, 2 * 3, *.py'],
+  ['# of the `four`', '`', 'of the ⟦`⟧four`'],
+])('signs stay where they are what was looked for, or mean themselves: %s', (text, word, wanted) => {
+  expect(shown(text, word)).toBe(wanted)
 })

@@ -15,6 +15,49 @@ export interface Needle {
 
 const LETTER = /[\p{L}\p{N}\p{M}]/u
 
+/** What stands in signs of Markdown: blocks and spans of code, the words of links, and words that are emphasized. */
+const SIGNS = new RegExp(
+  [
+    /^[ \t]*(?<fence>`{3,}|~{3,})[^\n]*\n(?<block>[^]*?)(?:^[ \t]*\k<fence>[ \t]*$|$(?![^]))/u,
+    /(?<ticks>`+)(?!`)(?<code>[^\n]*?[^`\n])\k<ticks>(?!`)/u,
+    /!?\[(?<link>[^\]\n]+)\]\([^()\s]*(?: "[^"\n]*")?\)/u,
+    /^ {0,3}(?:#{1,6} |> ?)+/u,
+    /(?<stars>\*{1,3}|~~)(?=[^\s*])(?<strong>[^\n]*?[^\s*])\k<stars>(?!\*)/u,
+    /(?<![\p{L}\p{N}_])(?<lines>_{1,3})(?=[^\s_])(?<stressed>[^\n]*?[^\s_])\k<lines>(?![\p{L}\p{N}_])/u,
+  ].map(({ source }) => source).join('|'),
+  'gmu',
+)
+
+/** Where such signs stand in a text, in units of a script, but for those that are `meant`. */
+function signsIn(text: string, from: number, meant: (start: number, end: number) => boolean): [number, number][] {
+  return [...text.matchAll(SIGNS)].flatMap(({ 0: all, index, groups = {} }): [number, number][] => {
+    const { block, code } = groups
+    const kept = block ?? code ?? groups.link ?? groups.strong ?? groups.stressed ?? ''
+    const before = block !== undefined ? all.indexOf('\n') + 1 : kept === '' ? all.length : all.indexOf(kept, (groups.ticks ?? groups.stars ?? groups.lines ?? '[').length)
+    const start = from + index + before
+    const own: [number, number][] = [[from + index, start], [start + kept.length, from + index + all.length]]
+    const within = block ?? code ?? '' ? [] : signsIn(kept, start, meant)
+    return own.some(([at, end]) => meant(at, end)) ? within : [...own, ...within]
+  })
+}
+
+/** The same in plain words. Signs of Markdown stay where they are what was looked for. */
+export function plain({ text, ranges }: Snippet): Snippet {
+  const characters = [...text]
+  const units = [0]
+  for (const character of characters) units.push(units.at(-1)! + character.length)
+  const hits = ranges.map(([start = 0, end = 0]) => [units[start]!, units[end]!] as const)
+  /** A hit goes on behind signs within it; one that begins or ends in them means them. */
+  const signs = signsIn(text, 0, (at, end) => hits.some(([first, last]) => first < end && at < last && !(first < at && end < last)))
+  const counts = [0]
+  const kept = characters.filter((_, at) => {
+    const stays = !signs.some(([start, end]) => start <= units[at]! && units[at]! < end)
+    counts.push(counts.at(-1)! + Number(stays))
+    return stays
+  })
+  return { text: kept.join(''), ranges: ranges.map((range) => range.map((at) => counts[at]!)) }
+}
+
 /** The text in pieces that are hits and pieces that are none. */
 export function piecesOf({ text, ranges }: Snippet): Piece[] {
   const characters = [...text]
