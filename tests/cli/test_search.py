@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 from tests.cli.test_prompts import palaver
+from tests.core.search.test_query import WORST
 
 import palaver as program
+from palaver.errors import Refused
 
 
 async def said(data: Path) -> None:
@@ -30,6 +32,16 @@ def test_what_a_person_may_read_is_found(tmp_path: Path) -> None:
     rest = palaver(tmp_path, "search", '"night train"', *ada, "--cursor", cursor, "--json")
     assert [hit["message"]["text"] for hit in json.loads(rest.stdout)["hits"]] == ["night train 0"]
     assert "Nothing was found." in palaver(tmp_path, "search", "plane", *ada, "--best").stdout
+
+
+def test_any_text_is_answered_or_refused(tmp_path: Path) -> None:
+    asyncio.run(said(tmp_path))
+    for text in WORST:
+        asked = palaver(tmp_path, "search", text, "--as", "ada")
+        if len(text) > 500:
+            assert isinstance(asked.exception, Refused)
+        else:
+            assert asked.exit_code == 0, (text, asked.exception)
 
 
 def test_the_index_is_made_anew(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """A program finds what was said, as itself or as one of its people."""
 
 import pytest
+from tests.core.search.test_query import WORST
 
 import palaver
+from palaver.core.search.query import QUERY_CHARS_MAX
 from palaver.errors import Code, Refused
 
 
@@ -22,3 +24,16 @@ async def test_what_was_said_is_found_by_who_may_read_it() -> None:
         with pytest.raises(Refused) as refused:
             await chat.search("train", by=bo, room=room.id)
         assert refused.value.code is Code.ROOM_NOT_FOUND
+
+
+async def test_any_text_is_looked_for_or_refused() -> None:
+    async with palaver.open("sqlite://") as chat:
+        ada, room = await chat.person("ada"), await chat.room("Trip")
+        await room.add(ada)
+        for text in WORST:
+            if len(text) > QUERY_CHARS_MAX:
+                with pytest.raises(Refused, match="at most"):
+                    await chat.search(text, by=ada)
+            else:
+                assert (await chat.search(text, by=ada)).hits == ()
+                assert (await room.search(text)).hits == ()

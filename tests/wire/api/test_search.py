@@ -1,8 +1,10 @@
 """Search over real HTTP: hits with their snippets, pages by cursor, and clear refusals."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from tests.core.search.test_query import WORST
 from tests.wire.door import Door, shaped
 
 from palaver.errors import Code
@@ -55,3 +57,30 @@ async def test_what_cannot_be_asked_is_refused(door: Door, given: Any, code: Cod
     refused = await ada.get("/api/search", params=given)
     assert refused.json()["code"] == code
     assert refused.status_code in {400, 404}
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        *[("q=" + quote(text.encode("utf-8", "surrogatepass")), None) for text in WORST[:13]],
+        *[("q=%ff%fe", None), ("q=%", None), ("q=a&q=b", None)],
+        ("q=" + quote(WORST[13]), Code.QUERY_TOO_LONG),
+    ],
+)
+async def test_any_text_is_answered_or_refused(door: Door, query: str, code: Code | None) -> None:
+    _, ada = await door.guest()
+    asked = await ada.get(f"/api/search?{query}")
+    if code is None:
+        assert shaped(Found, asked.json())["hits"] == []
+    else:
+        assert asked.json()["code"] == code
+
+
+async def test_ten_megabytes_are_no_query_and_the_next_one_is_answered(door: Door) -> None:
+    _, ada = await door.guest()
+    asked = b"GET /api/search?q=%s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % (
+        b"x" * 10_000_000
+    )
+    answer = await door.raw(asked)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), "it may be cut off instead"
+    assert (await ada.get("/api/search?q=x")).status_code == 200

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isEnough, operatorsOf, withOperators } from './query'
+import { isEnough, operatorsOf, searchPath, withOperators } from './query'
 
 test.each([
   ['in:Launch words', [['in', 'Launch']]],
@@ -38,4 +38,11 @@ test('all that narrows in one way is taken out together, and the words stay as t
 
 test('one letter is enough where it is half a word', () => {
   expect(['', ' ', 'a', '1', '😀', '字', 'か', '한', 'ab', '=>'].filter(isEnough)).toEqual(['字', 'か', '한', 'ab', '=>'])
+})
+
+test.each(['\ud800', '\0', '"', 'NEAR(', 'col:', '(a+)+$', ' OR a'.repeat(1000), 'in:"'.repeat(20_000), '-'.repeat(100_000)])('any text is read, and stays words: %j', (text) => {
+  const words = text.slice(0, 500)
+  expect(withOperators(text, ['from'], [{ key: 'from', value: 'me' }])).toMatch(/ from:me$/)
+  expect(new URLSearchParams(searchPath(words).split('?')[1]).get('q')).toBe(words.replace(/\p{Surrogate}/gu, '\ufffd'))
+  expect(operatorsOf(words, 'from', 'has')).toEqual([])
 })
