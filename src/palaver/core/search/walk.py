@@ -31,15 +31,14 @@ from palaver.store.search.index import (
 )
 from palaver.store.store import Store
 
-PROPOSED_FIRST = 100
 PROPOSED_AT_ONCE = 500
 READ_FIRST = 50
-"""So many messages are read first, then twice as many: where few of those proposed are hits, there are few reads."""
+"""So many are proposed first, and so many read, then twice as many: where few are hits, there are few reads."""
 WALKED_MAX = 20_000
 """So many messages are looked at where the index knows none of the words."""
 BEYOND_MAX = 20_000
 """So many events beyond the index are looked at, the newest ones."""
-SCATTERED = 2_000
+SCATTERED = 500
 """After so many proposals in vain, somebody with few rooms has them looked at alone."""
 SECONDS_MAX = 0.25
 _LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED})
@@ -103,7 +102,7 @@ class Walk(Struct, kw_only=True):
         low, self.high, looked = wanted.low, self.below[0] + 1, 0
         found: list[Seen] = []
         known: set[tuple[int, int]] = set()
-        step, most = min(READ_FIRST, count), PROPOSED_FIRST
+        step, most = min(READ_FIRST, count), READ_FIRST
         begins, narrow = True, self.scope.rooms is None
 
         def enough() -> bool:
@@ -233,13 +232,15 @@ class Walk(Struct, kw_only=True):
         self, places: Iterable[Place | Proposal], known: Mapping[tuple[int, int], Message]
     ) -> list[Seen]:
         """Those of the `known` messages that the query finds."""
+        asks = bool(self.query.traits)
 
         def look(_: None) -> list[Seen]:
             seen: list[Seen] = []
             for docid, key, seq in places:
                 message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
-                    facts = Facts(at_ms=message.created_ms, traits=traits_of(message))
+                    traits = traits_of(message) if asks else frozenset[Trait]()
+                    facts = Facts(at_ms=message.created_ms, traits=traits)
                     if (hit := match(self.query, message.text, facts)) is not None:
                         seen.append(Seen((docid, key, seq), message, hit))
             return seen

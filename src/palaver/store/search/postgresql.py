@@ -129,7 +129,7 @@ class PostgresqlEngine:
             if len(found) == limit:
                 return found, found[-1].docid
             return found, step[-1].docid if len(step) == STEP else wanted.low
-        found = [Proposal(*row) for row in rows]
+        found = [Proposal(*row) for row in rows.all()]
         return found, found[-1].docid if len(found) == limit else wanted.low
 
     @staticmethod

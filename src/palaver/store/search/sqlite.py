@@ -85,7 +85,7 @@ class SqliteEngine:
             rows: Any = conn.exec_driver_sql(_PROPOSE, (match, *bounds))
         else:
             rows = conn.exec_driver_sql(_ANY, bounds)
-        found = [Proposal(*row) for row in rows]
+        found = [Proposal(*row) for row in rows.all()]
         return found, found[-1].docid if len(found) == limit else wanted.low
 
 
