@@ -94,3 +94,27 @@ async def test_what_a_consumer_is_told_by_hand_needs_no_commit(database_url: str
             consumer.position, consumer.wanted = 0, 2 * consumer.wanted
             await consumer.done.wait()
         task.cancel()
+
+
+async def test_a_consumer_comes_and_goes_while_others_run(database_url: str) -> None:
+    async with opened(database_url) as world:
+        ada = await world.person()
+        room = await world.room(ada)
+        running = Consumers(world.store, world.clock, [Broken()], days=30)
+        task = asyncio.create_task(running.run())  # noqa: TID251  it is ended below
+        wanted = len(await world.log(room)) + 1
+        late = Counting(world, name="late", wanted=wanted)
+        wake = running.add(late)
+        await world.say(room, ada)
+        wake()
+        async with asyncio.timeout(20):
+            await late.done.wait()
+        running.drop("late")
+        await world.say(room, ada)
+        running.wake()
+        again = Counting(world, name="again", wanted=wanted + 1)
+        running.add(again)
+        async with asyncio.timeout(20):
+            await again.done.wait()
+        assert (len(late.seen), len(again.seen)) == (wanted, wanted + 1)
+        task.cancel()

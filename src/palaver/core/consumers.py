@@ -8,7 +8,7 @@ of its own at the latest. A consumer that fails or is slow holds up nobody else:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -54,9 +54,23 @@ class Consumers(Part):
     ) -> None:
         """`days`: how long the feed is kept, at least."""
         self._store, self._clock, self._days = store, clock, days
-        self._consumers = consumers
         self._committed = asyncio.Event()
-        self._wake = [asyncio.Event() for _ in consumers]
+        self._consumers = {one.name: (one, asyncio.Event()) for one in consumers}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, consumer: Consumer) -> Callable[[], None]:
+        """Runs another one from now on, beside the others; what wakes it."""
+        wake = asyncio.Event()
+        self._consumers[consumer.name] = consumer, wake
+        self._start(consumer.name)
+        return wake.set
+
+    def drop(self, name: str) -> None:
+        """Ends one at once, whatever it is doing."""
+        del self._consumers[name]
+        if (running := self._running.pop(name, None)) is not None:
+            running.cancel()
 
     def committed(self, _: Sequence[Event]) -> None:
         """Something of this process was committed."""
@@ -67,16 +81,20 @@ class Consumers(Part):
 
     def wake(self) -> None:
         """Lets every consumer look for work."""
-        for one in self._wake:
-            one.set()
+        for _, wake in self._consumers.values():
+            wake.set()
 
     async def run(self) -> None:
         """Moves, wakes and forgets, for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._move())
-            tasks.create_task(self._prune())
-            for consumer, wake in zip(self._consumers, self._wake, strict=True):
-                tasks.create_task(self._run(consumer, wake))
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._move())
+            self._tasks.create_task(self._prune())
+            for name in self._consumers:
+                self._start(name)
+
+    def _start(self, name: str) -> None:
+        if self._tasks is not None:
+            self._running[name] = self._tasks.create_task(self._run(*self._consumers[name]))
 
     async def _move(self) -> None:
         """Moves what waits; where one process writes, only what a copy of the database has brought along."""
