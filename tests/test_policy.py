@@ -101,6 +101,7 @@ agents   ok  ok        ok        forbidden
 oversee  ok  ok        forbidden forbidden
 profiles ok  ok        forbidden forbidden
 connect  ok  ok        ok        forbidden
+webhooks ok  ok        ok        forbidden
 audit    ok  ok        forbidden forbidden
 usage    ok  ok        forbidden forbidden
 operate  forbidden forbidden forbidden forbidden

@@ -72,6 +72,9 @@ class Code(StrEnum):
     PROFILE_REFUSED = "profile_refused", 502
     PROFILE_UNREACHABLE = "profile_unreachable", 502
     TOO_MANY_PROFILES = "too_many_profiles", 409
+    WEBHOOK_INVALID = "webhook_invalid"
+    WEBHOOK_NOT_FOUND = "webhook_not_found", 404
+    TOO_MANY_WEBHOOKS = "too_many_webhooks", 409
     INVITE_NOT_FOUND = "invite_not_found", 404
     AGENT_NOT_FOUND = "agent_not_found", 404
     CARD_INVALID = "card_invalid"

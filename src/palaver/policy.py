@@ -111,6 +111,9 @@ class ServerAct(StrEnum):
     CONNECT = "connect"
     """To see, keep, change and take away one's own. A person may where the setting `profiles` is `people`; else
     `PROFILES` is asked."""
+    WEBHOOKS = "webhooks"
+    """To make, see, change, test and take away webhooks, which are told what their owner may read: one's own. Also to
+    see, disable and take away others' for an admin."""
     AUDIT = "audit"
     """To read the audit room."""
     USAGE = "usage"
@@ -168,6 +171,7 @@ SERVER_TABLE: Mapping[ServerAct, Mapping[ServerRole | None, Right]] = {
         ServerAct.OVERSEE: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         ServerAct.PROFILES: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         ServerAct.CONNECT: (Right.OWN, Right.OWN, Right.OWN, Right.NONE),
+        ServerAct.WEBHOOKS: (Right.ALL, Right.ALL, Right.OWN, Right.NONE),
         ServerAct.AUDIT: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         ServerAct.USAGE: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         ServerAct.OPERATE: (Right.NONE,) * 4,
@@ -189,8 +193,8 @@ KEY_SCOPES: Mapping[Act, Scope] = dict.fromkeys(
 )
 """What a key must be good for at our own doors; for every other act of the server, but for `UNKEYED`, `ADMIN`."""
 
-UNKEYED = frozenset({ServerAct.ENTER, ServerAct.OWN, ServerAct.OPERATE})
-"""What a key is good for only where a call says so: else it could make keys, sessions and passwords."""
+UNKEYED = frozenset({ServerAct.ENTER, ServerAct.OWN, ServerAct.WEBHOOKS, ServerAct.OPERATE})
+"""What a key is good for only where a call says so: else it could make what outlives it, as keys and passwords do."""
 
 NAMED_SCOPES = frozenset({Scope.ADMIN, Scope.METRICS})
 """For which neither `ALL` nor `READ` will do."""
@@ -331,6 +335,23 @@ def check_server(act: ServerAct, role: ServerRole | None, *, of: ServerRole | No
     refused = server_refusal(act, role, of=of)
     if refused is not None:
         raise refused
+
+
+def webhook_refusal(
+    by: ActorId | None, role: ServerRole | None, owner: ActorId, *, steers: bool = True
+) -> Refused | None:
+    """Why somebody may not do that to a webhook: `webhook_not_found`, `forbidden`; None where they may.
+
+    `steers`: what says who is told what; not to see, disable or take it away. `by` None: the operator.
+    """
+    if by is None:
+        return None
+    refused = server_refusal(ServerAct.WEBHOOKS, role)
+    if refused is not None or by == owner:
+        return refused
+    if SERVER_TABLE[ServerAct.WEBHOOKS][role] is not Right.ALL:
+        return Refused(Code.WEBHOOK_NOT_FOUND, "There is no such webhook of yours.")
+    return _forbidden("Only its owner may do this: it is told what they read.") if steers else None
 
 
 def may_use(by: ActorId, agent: AgentCard) -> bool:

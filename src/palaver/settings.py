@@ -128,7 +128,10 @@ class Settings(BaseSettings):
     """Who connects model servers of their own on the page, beside the server's: `admins` (and owners), or all `people`
     who have an account. They are asked for their owner alone. See docs/models.md."""
     profile_networks: Annotated[tuple[str, ...], NoDecode] = ()
-    """Addresses or networks that people's own connections may reach although they are not public; comma-separated."""
+    """Addresses or networks that people's own connections and webhooks may reach although they are not public;
+    comma-separated."""
+    webhooks_max: Annotated[int, Field(ge=0, le=1_000)] = 200
+    """Webhooks that there may be on this server; 0: none. See docs/webhooks.md."""
     secret_key_file: Path | None = None
     """The file with the secret that seals the keys of connections. Default: `secret.key` in the data directory."""
     provider_connect_seconds: Annotated[float, Field(gt=0)] = 10.0

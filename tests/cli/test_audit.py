@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.receiver import answers, receiving
 from tests.wire.door import open_door
 from typer.testing import CliRunner
 
+import palaver as facade
 from palaver.cli.main import app
 from palaver.errors import Code, Refused
 from palaver.wire.server.control import asked
@@ -87,3 +89,19 @@ async def test_a_failed_sign_in_is_said_to_be_nobodys_and_what_is_empty_is_not_s
     lines = (await asyncio.to_thread(palaver, tmp_path, "audit")).splitlines()
     assert lines[1].endswith("signin.failed  count 1")
     assert lines[-1].endswith("status disabled")
+
+
+async def test_what_the_server_ended_is_not_said_to_be_the_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PALAVER_PROFILE_NETWORKS", "127.0.0.1")
+    async with receiving() as receiver:
+        receiver.default = answers(410)
+        async with facade.open(f"sqlite:///{tmp_path}/palaver.db") as chat:
+            hook, _ = await chat.webhooks.add(receiver.url)
+            await (await chat.room("here")).say(await chat.person("ada"), "hi")
+            async with asyncio.timeout(30):
+                while not (await chat.webhooks.all())[0].ended:  # noqa: ASYNC110  the receiver says so
+                    await asyncio.sleep(0.01)
+    *_, last = (await asyncio.to_thread(palaver, tmp_path, "audit")).splitlines()
+    assert last.endswith(f"webhook.ended  webhook {hook.id}  of {hook.owner}  why gone")

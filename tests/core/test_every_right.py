@@ -67,6 +67,7 @@ from palaver.store.write.rooms import (
     SetVisibility,
 )
 from palaver.store.write.turns import AskAgents, FinishTurn, OpenTurn, RetryTurn, StopRoom
+from palaver.store.write.webhooks import OfWebhook
 
 ROOMS = {
     "private": Kind(Visibility.PRIVATE),
@@ -76,7 +77,7 @@ ROOMS = {
     "opened to readers": Kind(Visibility.OPEN, None, OpenTo.PEOPLE, MemberRole.READER),
     "opened to guests": Kind(Visibility.OPEN, None, OpenTo.EVERYONE, MemberRole.MEMBER),
 }
-BASES = {Command, RoomCommand, MessageCommand, Audited, AgentCommand, OfProfile}
+BASES = {Command, RoomCommand, MessageCommand, Audited, AgentCommand, OfProfile, OfWebhook}
 KINDS = ["person", "guest", "agent", "system"]
 ASKED_FOR = ["guest", "account"]
 """To whom an owner opens a room."""
@@ -133,6 +134,12 @@ ASKS_NOBODY = {
     "SavePrompt": "of the actor itself: tests/core/test_prompts.py",
     "SaveProfile": "of the actor itself, or by server role: tests/wire/api/test_profiles.py",
     "DeleteProfile": "likewise",
+    "MakeWebhook": "of its owner, or by server role: tests/wire/api/test_webhooks.py",
+    "ChangeWebhook": "likewise",
+    "DeleteWebhook": "likewise",
+    "AddTest": "keeps what the core was allowed to ask: tests/wire/api/test_webhooks.py",
+    "TakeFed": "the server itself",
+    "Noted": "the server itself",
     "SealAnew": "the operator",
     "DeletePrompt": "of the actor itself: tests/core/test_prompts.py",
     "KeysUsed": "the server itself",

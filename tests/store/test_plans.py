@@ -49,6 +49,7 @@ BOUNDED = {
     "budgets": 100,
     "reserves": 100,
     "consumers": 100,
+    "webhooks": 200,
 }
 """Tables that what operators do keeps small, what runs now, and what is added up, of which some days are asked."""
 FEW = 1_000
@@ -213,6 +214,7 @@ SORTS = {
     "write.speakers._LISTENERS": "the agents of a batch's rooms",
     "write.messages._LOCK": "what a batch asks for",
     "write.recognition._MET": "the histories that begin with the same messages",
+    "read.webhooks._HEADS": "the rooms of what waits, of which there are at most 1,000",
     "write.turns._CLAIMABLE": "open turns that nobody holds",
 }
 """What may sort, and why it is little."""

@@ -27,6 +27,7 @@ from palaver.wire.live import frames
 from palaver.wire.server.control import controlled, placed
 from palaver.wire.server.note import noted
 from palaver.wire.server.server import Server, listening
+from palaver.wire.webhooks import teller
 
 ANSWER_SECONDS_MAX = 90.0
 SETUP = "s" * 43
@@ -223,7 +224,13 @@ async def serving(
         noted(settings.data_dir, url, control) as write_note,
     ):
         async with (
-            started(settings, encode=frames.encode, provider=provider, clock=clock) as core,
+            started(
+                settings,
+                encode=frames.encode,
+                tell=teller(settings),
+                provider=provider,
+                clock=clock,
+            ) as core,
             controlled(core, control),
             asyncio.TaskGroup() as tasks,
         ):

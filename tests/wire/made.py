@@ -169,6 +169,17 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "DELETE /api/profiles/{profile}": (
         Case(names={"profile": "newcomer"}, act=ServerAct.PROFILES, but=404),
     ),
+    "GET /api/webhooks": PLAIN,
+    "POST /api/webhooks": (Case({"url": "http://127.0.0.1:9/<new>"}),),
+    **{
+        f"{call} /api/webhooks/{{webhook}}{rest}": (
+            Case({}, names={"webhook": "newcomer"}, but=404),
+        )
+        for call, rest in (
+            *(("PATCH", ""), ("DELETE", ""), ("POST", "/rotate"), ("POST", "/test")),
+            *(("GET", "/deliveries"), ("POST", "/deliveries/{delivery}/replay")),
+        )
+    },
     "POST /api/rooms": (Case(TITLED),),
     "GET /api/rooms/{room}": PLAIN,
     "PATCH /api/rooms/{room}": (Case(TITLED),),

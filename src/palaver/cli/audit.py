@@ -50,7 +50,8 @@ def _behind(ask: Ask, seq: int | None) -> list[dict[str, Any]]:
 
 def _line(event: Mapping[str, Any]) -> str:
     said = {name: value for name, value in event["d"].items() if value not in ([], "")}
-    if event["k"] != "signin.failed":  # nobody knows who that was
+    server_did = event["k"] == "webhook.ended" and event["by"] is None and said["why"] != "owner"
+    if event["k"] != "signin.failed" and not server_did:  # nobody knows who that was
         said = {"by": event["by"] or "the operator"} | said
     told = (f"{name} {value}" for name, value in said.items())
     return "  ".join((str(event["seq"]), event["at"], event["k"], *told))

@@ -29,6 +29,7 @@ from palaver.cli.serve import serve
 from palaver.cli.sessions import sessions
 from palaver.cli.usage import budgets, usage
 from palaver.cli.users import users
+from palaver.cli.webhooks import webhooks
 from palaver.errors import Code, PalaverError, Unavailable
 
 EPILOG = (
@@ -55,6 +56,7 @@ app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
 app.add_typer(prompts, name="prompt")
+app.add_typer(webhooks, name="webhook")
 app.add_typer(agents, name="agent")
 app.add_typer(users, name="user")
 app.add_typer(invitations, name="invite")

@@ -10,6 +10,7 @@ from msgspec import Struct
 from palaver.clock import Clock
 from palaver.core.access import Access
 from palaver.core.agents import Agents
+from palaver.core.deliveries import Tell, Teller
 from palaver.core.identity.actors import Identity
 from palaver.core.identity.passwords import Passwords
 from palaver.core.live.hub import Hub
@@ -17,9 +18,11 @@ from palaver.core.live.items import Closing, Encode, not_encoded
 from palaver.core.live.outbox import Outbox
 from palaver.core.profiles import ModelProfiles
 from palaver.core.rollback import History
+from palaver.core.webhooks import Webhooks
 from palaver.model import ActorId, Event, RoomId
 from palaver.providers.base import Provider
 from palaver.providers.pool import Providers
+from palaver.providers.webhooks import WebhookSender
 from palaver.settings import Settings
 from palaver.store.admin.high_water import Mark
 from palaver.store.engine.base import Database
@@ -27,6 +30,7 @@ from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
 from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
+from palaver.store.sealing import Secret
 from palaver.store.search.index import SearchIndex
 from palaver.store.search.opened import opened as opened_index
 from palaver.store.store import Store
@@ -61,6 +65,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     passwords: Passwords
     assistant: ActorId
     profiles: ModelProfiles
+    webhooks: Webhooks
     providers: Providers
     committed: list[Committed]
 
@@ -70,6 +75,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     settings: Settings,
     clock: Clock,
     encode: Encode | None,
+    tell: Tell | None,
     provider: Provider | None,
     lanes: Lanes | None,
     database: Database | None,
@@ -91,17 +97,15 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     committed += [hub.publish, access.committed, profiles.committed]
     access.listeners.append(hub.taken)
     committed += [] if (mark := Mark.of(settings)) is None else [mark.committed]
-    lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
-    ending.push_async_callback(lane.close)
+    lane = _lane(ending, lanes, "journal")
     history = History(store, mark, lane, partial(_begin_anew, hub, clock))
     await history.start()
     secret = await store.write(KeepSecret(value=clock.secret()))
     identity = Identity(store, settings, clock, secret, hub.standings)
-    passwords = Passwords(lanes or ThreadLanes())
+    passwords, agents = Passwords(lanes or ThreadLanes()), Agents(store, settings, clock)
     providers = Providers(settings, clock, fixed=provider, saved=profiles.of)
     for part in (passwords, profiles, providers):
         ending.push_async_callback(part.close)
-    agents = Agents(store, settings, clock)
     directory, most = settings.data_dir / "journal" / "streams", settings.draft_bytes_max
     journal = Journal(directory, store.owner, aside_bytes_max=most, named=True)
     ending.callback(journal.close)  # what is still open in it stays for recovery
@@ -122,6 +126,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         agents=agents,
         assistant=await agents.assistant(),
         profiles=profiles,
+        webhooks=telling(ending, store, settings, clock, tell),
         providers=providers,
         committed=committed,
     )
@@ -133,9 +138,23 @@ def searching(
     """Opens what the search and its indexer work with, until `ending` ends; the last is the thread that reads texts."""
     index = opened_index(settings, clock, lanes, store.owner)
     ending.push_async_callback(index.close)
-    lane = (lanes or ThreadLanes()).lane("search", 1, _nothing, _nothing)
-    ending.push_async_callback(lane.close)
-    return store, index, clock, lane
+    return store, index, clock, _lane(ending, lanes, "search")
+
+
+def telling(
+    ending: AsyncExitStack, store: Store, settings: Settings, clock: Clock, tell: Tell | None
+) -> Webhooks:
+    """Opens the way to the receivers of webhooks, until `ending` ends; without `tell`, nothing is told here."""
+    sender = WebhookSender(settings, clock)
+    ending.push_async_callback(sender.close)
+    return Webhooks(store, Teller(Secret(settings), clock, sender, tell))
+
+
+def _lane(ending: AsyncExitStack, lanes: Lanes | None, name: str) -> Lane[None]:
+    """A thread, until `ending` ends."""
+    made = (lanes or ThreadLanes()).lane(name, 1, _nothing, _nothing)
+    ending.push_async_callback(made.close)
+    return made
 
 
 async def sync_journal(journal: Journal, lane: Lane[None]) -> None:

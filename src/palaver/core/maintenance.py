@@ -16,8 +16,9 @@ from palaver.core.access import Access
 from palaver.core.agents import Agents
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.audit import read
+from palaver.core.deliveries import Tell
 from palaver.core.demo import Demo
-from palaver.core.ground import searching
+from palaver.core.ground import searching, telling
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.invitations import Invitations
 from palaver.core.identity.register import Register
@@ -28,6 +29,7 @@ from palaver.core.prompts import Prompts
 from palaver.core.search.indexer import Indexer
 from palaver.core.search.search import Search, search_of
 from palaver.core.usage import Usage
+from palaver.core.webhooks import Webhooks
 from palaver.errors import Code, Refused
 from palaver.model import Event
 from palaver.providers.pool import Providers
@@ -132,10 +134,13 @@ class Kept(Struct, frozen=True):
     search: Search
     indexer: Indexer
     models: ModelServer
+    webhooks: Webhooks
 
 
 @asynccontextmanager
-async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
+async def kept(
+    settings: Settings, *, make: bool, tell: Tell | None = None
+) -> AsyncGenerator[Kept, None]:
     """The API keys, prompts and accounts of a database, which is made if need be, but never upgraded.
 
     Refused: `database_missing` without `make`, `database_older`, `database_locked`.
@@ -165,4 +170,5 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
             Oversight(store, access, settings),
             *search_of(access, *searching(ending, store, settings, clock, None)),
             ModelServer(providers, clock, nullcontext),
+            telling(ending, store, settings, clock, tell),
         )

@@ -17,6 +17,7 @@ from palaver.core.answers.told import PromptsTold
 from palaver.core.answers.tries import Tries
 from palaver.core.audit import Follower, latest, read
 from palaver.core.consumers import Consumers
+from palaver.core.deliveries import Deliveries, Tell
 from palaver.core.demo import Demo
 from palaver.core.events import Events
 from palaver.core.exchanges import Exchanges
@@ -92,7 +93,7 @@ class Core:
         if ground.settings.oidc_issuer is not None:
             provider = OpenIDProvider(ground.settings, ground.clock)
             self.elsewhere = Elsewhere(*at_hand, inside=self.identities, provider=provider)
-        self.profiles = Profiles(ground.store, ground.hub)
+        self.profiles, self.webhooks = Profiles(ground.store, ground.hub), ground.webhooks
         self.invitations = Invitations(ground.store, ground.access, ground.settings, ground.clock)
         self.register = Register(ground.store, ground.settings, ground.clock)
         self.accounts = Accounts(
@@ -129,7 +130,8 @@ class Core:
         ground, store = self._ground, self._ground.store
         running = (self.indexer, self.events)
         consumers = Consumers(store, ground.clock, running, days=ground.settings.feed_days)
-        ground.committed.append(consumers.committed)
+        deliveries = Deliveries(store, ground.webhooks.teller, consumers)
+        ground.committed.extend((consumers.committed, deliveries.committed))
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed
@@ -146,9 +148,10 @@ class Core:
             Every(FAILURES_SECONDS, self.accounts.tell_failures),
             Every(RUN_OUT_SECONDS, self._end_run_out),
             consumers,
+            deliveries,
         ]
         if store.shared:
-            told = (self.standings.committed, ground.profiles.committed)
+            told = (self.standings.committed, ground.profiles.committed, deliveries.committed)
             follower = Follower(store, told, self._audited)
             ground.access.listeners.append(follower.taken)
             parts += [Every(1.0, self.turns.copy), follower]
@@ -251,6 +254,7 @@ async def started(
     *,
     clock: Clock | None = None,
     encode: Encode | None = None,
+    tell: Tell | None = None,
     provider: Provider | None = None,
     lanes: Lanes | None = None,
     database: Database | None = None,
@@ -260,12 +264,15 @@ async def started(
     """Opens the store and runs a Palaver in it until the block ends.
 
     Answers of killed processes are stored first, as far as they were shown, within `RECOVERY_SECONDS_MAX`.
-    `encode` makes an item's shared bytes for a wire; `provider`, `database` and `bus` replace the ones that settings or
-    detection give; `lanes` says where the store's blocking work runs. Refused: what `Store.opened` refuses.
+    `encode` makes an item's shared bytes for a wire, `tell` what webhooks are sent (None: nothing); `provider`,
+    `database` and `bus` replace the ones that settings or detection give; `lanes` says where the store's blocking work
+    runs. Refused: what `Store.opened` refuses.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as ending:
-        ground = await grounded(ending, settings, clock, encode, provider, lanes, database, bus)
+        ground = await grounded(
+            ending, settings, clock, encode, tell, provider, lanes, database, bus
+        )
         if lobby:
             await ground.store.write(lobby_of(ground.assistant))
         audited = await ground.store.write(OpenAudit())

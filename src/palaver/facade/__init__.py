@@ -22,6 +22,7 @@ from palaver.facade.people import People
 from palaver.facade.profiles import Profiles
 from palaver.facade.room import Room
 from palaver.facade.speakers import Speakers
+from palaver.facade.webhooks import Webhooks
 
 __all__ = [
     "Agents",
@@ -32,5 +33,6 @@ __all__ = [
     "Profiles",
     "Room",
     "Speakers",
+    "Webhooks",
     "open",
 ]

@@ -23,6 +23,7 @@ from palaver.facade.following import of_all
 from palaver.facade.people import People
 from palaver.facade.profiles import Profiles
 from palaver.facade.room import Room
+from palaver.facade.webhooks import Webhooks
 from palaver.model import (
     Actor,
     ActorKind,
@@ -36,6 +37,7 @@ from palaver.policy import ServerAct, asks
 from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.executors import InlineLanes
+from palaver.wire.webhooks import teller
 
 HANDLE_CHARS_MAX = 200
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
@@ -76,7 +78,14 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
             folder = Path(ending.enter_context(TemporaryDirectory(prefix="palaver-")))
             settings, lanes = settings.model_copy(update={"data_dir": folder}), InlineLanes()
         core = await ending.enter_async_context(
-            started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
+            started(
+                settings,
+                tell=teller(settings),
+                clock=clock,
+                provider=provider,
+                lanes=lanes,
+                lobby=False,
+            )
         )
         program = await core.identity.person(APPLICATION_HANDLE, "Application")
         program = structs.replace(program, hidden=True)
@@ -94,9 +103,13 @@ class Chat:
     _program: Actor
 
     def __post_init__(self) -> None:
-        """People have accounts, sessions, keys and invitations; agents cards; profiles are ways to model servers."""
+        """People have accounts, sessions, keys and invitations; agents cards; profiles are ways to model servers.
+
+        Webhooks are told what happens.
+        """
         core = self._core
         self.people, self.agents, self.profiles = People(core), Agents(core), Profiles(core)
+        self.webhooks = Webhooks(core, self._program)
 
     @asks(ServerAct.ROOMS)
     async def search(

@@ -248,6 +248,9 @@ class EventType(StrEnum):
     AGENT_SHARED = "agent.shared", AccessChange.NONE
     PROFILE_SAVED = "profile.saved", AccessChange.TAKEN  # who asks may have had another
     PROFILE_DELETED = "profile.deleted", AccessChange.TAKEN
+    WEBHOOK_SAVED = "webhook.saved", AccessChange.NONE
+    WEBHOOK_ENDED = "webhook.ended", AccessChange.NONE
+    WEBHOOK_DELETED = "webhook.deleted", AccessChange.NONE
     BUDGET_SET = "budget.set", AccessChange.NONE
 
 

@@ -7,22 +7,15 @@ transaction has found and locked what they point at, nothing is ever removed, an
 a write; `store.verify` looks for strays. Booleans in words: `members.speaks` is null for who is no agent.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
-    ColumnElement,
-    Constraint,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
-    Table,
     Text,
     UniqueConstraint,
     and_,
@@ -49,31 +42,10 @@ from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.model.profiles import ProfileKind
 from palaver.model.usage import BudgetKind, BudgetPeriod
 from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalChoice, SafeText
+from palaver.store.tables import metadata, partial_index as _partial_index, table as _table
+from palaver.store.webhook_tables import deliveries, delivery_waits, webhooks
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pk",
-        "uq": "%(table_name)s_%(column_0_N_name)s",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
-        "ck": "%(table_name)s_%(constraint_name)s",
-    }
-)
-
-
-def _table(name: str, *columns: Column[Any] | Constraint) -> Table:
-    """A table. An `id` in it is a public one, of 16 bytes."""
-    table = Table(name, metadata, *columns)
-    if "id" in table.c:
-        table.append_constraint(CheckConstraint("length(id) = 16", name="id_length"))
-    return table
-
-
-def _partial_index(
-    name: str, where: ColumnElement[bool], *columns: Column[Any], unique: bool = False
-) -> None:
-    """An index of the rows for which `where` holds."""
-    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
-
+__all__ = ["deliveries", "delivery_waits", "metadata", "webhooks"]
 
 meta = _table(
     "meta",

@@ -38,6 +38,7 @@ from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
 from palaver.wire.api.search import Search
 from palaver.wire.api.usage import Costs
+from palaver.wire.api.webhooks import Hooks
 from palaver.wire.auth import Sessions, session_of
 from palaver.wire.calls import call, routes_of
 from palaver.wire.classic import classic_routes
@@ -123,7 +124,7 @@ def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     router = APIRouter()
     accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
     talk = (Messages(core), Search(core), StoredPrompts(core), Costs(core))
-    agents = (Library(core), Connections(core))
+    agents = (Library(core), Connections(core), Hooks(core))
     rooms = (Rooms(core), Members(core), Links(core), Overview(core), Happenings(core))
     for part in (*accounts, *rooms, *talk, *agents):
         add_routes(router, part, "/api", documented=documented)

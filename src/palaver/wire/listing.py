@@ -27,6 +27,7 @@ from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
 from palaver.wire.api.search import Search
 from palaver.wire.api.usage import Costs
+from palaver.wire.api.webhooks import Hooks
 from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.classic.rest import Accounts, Sessions, Talks
@@ -36,6 +37,7 @@ from palaver.wire.openai.responses.socket import Turns
 from palaver.wire.openai.router import PARTS
 from palaver.wire.pages.page import Page
 from palaver.wire.server.control import Commands
+from palaver.wire.server.webhooks import WebhookCommands
 
 DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "service": ("", (Service, Operations)),
@@ -57,6 +59,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Overview,
             Library,
             Connections,
+            Hooks,
         ),
     ),
     "mcp": ("", (ContextDoor,)),
@@ -66,7 +69,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "openai": ("/v1", PARTS),
     "turns": ("/v1/responses ", (Turns,)),
     "page": ("", (Page,)),
-    "control": ("", (Commands,)),
+    "control": ("", (Commands, WebhookCommands)),
 }
 """What stands before the address of each call of a door, and the classes whose methods are its calls."""
 
@@ -91,6 +94,7 @@ def _of_programs() -> Iterator[Call]:
         facade.People,
         facade.Agents,
         facade.Profiles,
+        facade.Webhooks,
         facade.Speakers,
     ):
         of = "" if part is facade else f"{part.__name__}."

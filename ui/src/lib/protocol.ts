@@ -194,6 +194,34 @@ export interface DatabaseState {
   state: 'up' | 'down'
 }
 
+/** Deliveries, the newest first, and the cursor to go on before. */
+export interface Deliveries {
+  deliveries: Delivery[]
+  before: number | null
+}
+
+/** What a webhook was told, or is to be told. */
+export interface Delivery {
+  /** The `webhook-id` that it was sent with. */
+  id: string
+  type: string
+  /** None: it is a test. */
+  room: string | null
+  seq: number
+  state: DeliveryState
+  attempts: number
+  /** The status of the last answer; None: none came. */
+  code: number | null
+  /** How long the last try took. */
+  ms: number | null
+  at: string
+  /** Of one that waits: when it is tried next. */
+  next_at: string | null
+}
+
+/** How far a delivery is. */
+export type DeliveryState = 'waiting' | 'done' | 'failed' | 'withheld'
+
 /** A device with a session of one's own. */
 export interface Device {
   id: string
@@ -237,6 +265,9 @@ export interface Ended {
   seq: number | null
   dup: boolean
 }
+
+/** Why a webhook is told nothing more. */
+export type Ending = 'owner' | 'gone' | 'failing'
 
 /** Who one is from now on, and the session's token for a program. */
 export interface Entered {
@@ -485,6 +516,13 @@ export interface MadeLink {
 export interface MadePerson {
   person: Account
   url: string
+}
+
+/** A webhook with its new secret. */
+export interface MadeWebhook {
+  webhook: Webhook
+  /** `whsec_…`, told this once. */
+  secret: string
 }
 
 /** Who is asking. */
@@ -1163,6 +1201,30 @@ export interface Ways {
   password: boolean
   oidc: Provider | null
   sign_up: string
+}
+
+/** A webhook, without its secret. */
+export interface Webhook {
+  id: string
+  owner: Person
+  url: string
+  /** Empty: all. */
+  types: string[]
+  /** Empty: all that its owner may read. */
+  rooms: string[]
+  enabled: boolean
+  /** Why it is told nothing: `owner`: it was disabled; `gone`: it answered 410; `failing`: it failed three days. */
+  ended: Ending | null
+  /** Since when nothing could be delivered. */
+  failing_since: string | null
+  /** Until when the secret before holds, too. */
+  rotates_until: string | null
+  created_at: string
+}
+
+/** Webhooks, the oldest first. */
+export interface Webhooks {
+  webhooks: Webhook[]
 }
 
 /** The reply to `hello`. */

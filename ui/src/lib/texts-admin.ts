@@ -90,6 +90,10 @@ export const admin = {
     linked: (whose: string) => `${whose} came by another way to sign in`,
     adminJoined: (by: string, room: string) => `${by} joined ${room} as an admin, to read it`,
     unlinked: (by: string) => `${by} took away another way to sign in`,
+    webhookSaved: (by: string) => `${by} had a program told what happens`,
+    webhookEnded: (whose: string, why: string) =>
+      why === 'owner' ? `A program of ${whose} is told nothing more` : `A program of ${whose} is told nothing more: it ${why === 'gone' ? 'is gone' : 'failed for three days'}`,
+    webhookDeleted: (by: string) => `${by} removed an address that was told what happens`,
     profileSaved: (by: string, server: boolean) => `${by} connected ${server ? 'a model server for everyone' : 'a model server of their own'}`,
     profileDeleted: (by: string, server: boolean) => `${by} removed ${server ? 'a model server of everyone’s' : 'a model server of their own'}`,
     signInFailed: (whose: string, count: number) =>

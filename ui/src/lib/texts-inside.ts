@@ -43,6 +43,9 @@ Object.assign(REQUEST_TEXTS, {
   profile_unreachable: 'No model server answers at this address, or it may not be reached from here.',
   room_full: 'The chat has as many members or agents as it may. Take one out first.',
   too_many_profiles: 'There are very many connections. Please remove one first.',
+  webhook_invalid: 'Nothing can be sent there: is the address whole? What still waits is sent while it is on.',
+  webhook_not_found: 'This address was removed.',
+  too_many_webhooks: 'There are very many addresses already. Please remove one first.',
   limit_invalid: 'The server did not accept that.',
   query_too_long: 'A search has at most 500 characters, and 32 words.',
 })

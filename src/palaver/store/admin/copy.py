@@ -46,7 +46,7 @@ SERVERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'palaver'
 """
-NUMBERED = ("actors", "rooms", "profiles", "unfed")
+NUMBERED = ("actors", "rooms", "profiles", "unfed", "webhooks", "deliveries")
 """Tables whose keys PostgreSQL gives out by a sequence."""
 
 

@@ -1,4 +1,7 @@
-"""Reads which of many rooms, known by their keys, an actor may read: as `rooms.get` and `policy` have it of one."""
+"""Reads which of many rooms, known by their keys, an actor may read: as `rooms.get` and `policy` have it of one.
+
+Whose account is disabled or deleted reads nothing, whatever is asked in their name meanwhile.
+"""
 
 from collections.abc import Collection
 
@@ -8,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, select
 from palaver.model import ActorId, ActorKind, RoomId
 from palaver.policy import Action, allows, role_in
 from palaver.store.engine.statement import among
-from palaver.store.read.actors import PREFIX
+from palaver.store.read.actors import OUT, PREFIX
 from palaver.store.schema import accounts, actors, members, room_is_live, rooms
 
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
@@ -44,6 +47,6 @@ def readable(conn: Connection, keys: Collection[int], actor: ActorId) -> dict[in
     for row in _KNOWN.all(conn, [(key,) for key in keys], actor):
         kept_out, status = bool(row.kept_out), row.status
         role = role_in(row, row.role, kept_out=kept_out, status=status, agent=agent)
-        if allows(Action.READ, role):
+        if allows(Action.READ, role) and status not in OUT:
             found[row.key] = Readable(row.id, row.title, row.seq)
     return found

@@ -6,11 +6,11 @@ room's lock, which is held until the commit, so what is there of a room is all t
 
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, delete, func, select
+from sqlalchemy import BigInteger, bindparam, delete, func, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from palaver.store.engine.statement import Statement, inserting
-from palaver.store.schema import consumers, feed, unfed
+from palaver.store.schema import consumers, feed, unfed, webhooks
 from palaver.store.write.command import Command
 from palaver.store.write.transaction import Transaction
 
@@ -34,7 +34,11 @@ _TAKE = Statement(
 _LAST = Statement(select(func.coalesce(func.max(feed.c.position), 0)))
 _ADD = inserting(feed, "position", "at_ms", "spans")
 _newest = select(func.max(feed.c.position)).scalar_subquery()
-_behind = select(func.min(consumers.c.position)).scalar_subquery()
+_places = union_all(
+    select(consumers.c.position),
+    select(webhooks.c.position).where(webhooks.c.ended.is_(None)),
+).subquery()
+_behind = select(func.min(_places.c.position)).scalar_subquery()
 _done = (
     select(feed.c.position)
     .where(
@@ -93,7 +97,10 @@ class NoteConsumer(Command[None], frozen=True, kw_only=True):
 
 
 class PruneFeed(Command[int], frozen=True, kw_only=True):
-    """Forgets the oldest rows that are from before a time and behind all consumers; how many, at most `PRUNED_MAX`."""
+    """Forgets the oldest rows that are from before a time and behind all consumers; how many, at most `PRUNED_MAX`.
+
+    A webhook that is on is one, too.
+    """
 
     before_ms: int
 

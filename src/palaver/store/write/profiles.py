@@ -12,8 +12,8 @@ from palaver.model import AUDIT, ActorId, EventType, RoomId
 from palaver.model.profiles import Profile, ProfileId, ProfileKind
 from palaver.policy import ServerAct, check_server
 from palaver.store.engine.statement import inserting, matching, updating
-from palaver.store.read import accounts, profiles as stored
-from palaver.store.schema import profiles
+from palaver.store.read import accounts, profiles as stored, webhooks
+from palaver.store.schema import profiles, webhooks as webhooks_table
 from palaver.store.sealing import Secret
 from palaver.store.write.actors import known_actor, nobody
 from palaver.store.write.audit import audit
@@ -22,8 +22,8 @@ from palaver.store.write.transaction import KnownActor, Transaction
 
 PROFILES_MAX = 50
 SEALED_AT_ONCE = 500
-KEY, HEADERS = "key", "headers"
-"""The fields that are sealed."""
+KEY, HEADERS, SECRET = "key", "headers", "secret"
+"""The fields that are sealed: of a connection, and of a webhook."""
 
 Seal = Callable[[str], bytes | None]
 """Seals something for the field of this name; a function, so that no log shows what it holds."""
@@ -33,6 +33,7 @@ _ADD = inserting(profiles, "id", "owner_key", *_COLUMNS)
 _SET = updating(profiles.c.id, *_COLUMNS)
 _REMOVE = matching(delete(profiles), profiles.c.id)
 _SEAL = updating(profiles.c.id, "sealed", "headers_sealed")
+_SEAL_WEBHOOK = updating(webhooks_table.c.id, "sealed", "sealed_before")
 
 
 class OfProfile(Command[T_co], frozen=True, kw_only=True):
@@ -141,12 +142,19 @@ class SealAnew(Command[int], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> int:
         tx.lock(self.rooms_in(tx))
+        kept = [
+            (_SEAL, one.id, ((KEY, one.sealed), (HEADERS, one.headers_sealed)))
+            for one in stored.everybodys(tx.conn)
+        ]
+        kept += [
+            (_SEAL_WEBHOOK, one.id, ((SECRET, one.sealed), (SECRET, one.sealed_before)))
+            for one in webhooks.everybodys(tx.conn)
+        ]
         anew = 0
-        for one in stored.everybodys(tx.conn):
-            fields = ((KEY, one.sealed), (HEADERS, one.headers_sealed))
-            sealed = [self._anew(f"{one.id} {field}", value) for field, value in fields]
-            if sealed != [one.sealed, one.headers_sealed]:
-                _SEAL.run(tx.conn, *sealed, one.id)
+        for put, id_, fields in kept:
+            sealed = [self._anew(f"{id_} {field}", value) for field, value in fields]
+            if sealed != [value for _, value in fields]:
+                put.run(tx.conn, *sealed, id_)
                 anew += 1
             if anew == SEALED_AT_ONCE:
                 break

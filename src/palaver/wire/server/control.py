@@ -51,6 +51,9 @@ from palaver.wire.api.me import session
 from palaver.wire.calls import call, calls_of
 from palaver.wire.edge.proxies import base_url
 from palaver.wire.server.note import socket_of
+from palaver.wire.server.people import account_named, person_named
+from palaver.wire.server.webhooks import WebhookCommands
+from palaver.wire.webhooks import teller
 
 if TYPE_CHECKING:
     from palaver.core import maintenance
@@ -82,7 +85,7 @@ async def asked(settings: Settings, request: Request) -> Json:
     from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
 
     try:
-        async with maintenance.kept(settings, make=_makes(request)) as kept:
+        async with maintenance.kept(settings, make=_makes(request), tell=teller(settings)) as kept:
             return await performed(kept, request)
     except Refused as refused:
         path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
@@ -112,10 +115,11 @@ async def is_owned(settings: Settings) -> bool:
 
 
 async def performed(kept: "Core | maintenance.Kept", request: Request) -> Json:
-    """Does what a request says. Refused: what `Keys`, `Prompts` and `Register` refuse, and `bad_request`."""
-    for declared, name in calls_of(Commands):
-        if declared.path == request.get("do"):
-            return await getattr(Commands(kept), name)(request)
+    """Does what a request says. Refused: what the core refuses, and `bad_request`."""
+    for part in (Commands, WebhookCommands):
+        for declared, name in calls_of(part):
+            if declared.path == request.get("do"):
+                return await getattr(part(kept), name)(request)
     raise Refused(Code.BAD_REQUEST, "The running server does not know this command. Is it older?")
 
 
@@ -146,7 +150,7 @@ class Commands:
     async def create(self, request: Request) -> Json:
         """Makes a key."""
         expires, named = text_or_none_of(request, "expires"), text_or_none_of(request, "as")
-        account = None if named is None else await self._account(named)
+        account = None if named is None else await account_named(self._register, named)
         bot = text_or_none_of(request, "agent")
         token, key = await self._keys.create(
             agent=None if bot is None else (await self._agents.bot(bot)).actor,
@@ -425,13 +429,7 @@ class Commands:
 
     async def _person(self, named: str) -> Actor:
         """Who has an account of this handle, else as `Keys.person`."""
-        return await self._account(named) or await self._keys.person(named)
-
-    async def _account(self, named: str) -> Actor | None:
-        try:
-            return (await self._register.get(named)).actor
-        except Refused:
-            return None
+        return await person_named(self._register, self._keys, named)
 
     async def _with_status(self, request: Request, status: AccountStatus) -> Json:
         changed = await self._register.set_status(text_of(request, "handle"), status)

@@ -25,6 +25,7 @@ from palaver.wire.anthropic.problems import told_as
 from palaver.wire.edge.protocols import EdgeConfig, EdgeTally
 from palaver.wire.live import frames
 from palaver.wire.openai import problems as openai
+from palaver.wire.webhooks import teller
 
 SILENT_SECONDS = 5.0
 AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 0.25, 5.0
@@ -56,10 +57,12 @@ async def opened(ending: AsyncExitStack, settings: Settings, listener: socket.so
 
 
 async def _tried(ending: AsyncExitStack, settings: Settings, away: asyncio.Event) -> Core:
-    wait, why = AGAIN_SECONDS_MIN, ""
+    wait, why, tell = AGAIN_SECONDS_MIN, "", teller(settings)
     while True:
         try:
-            return await ending.enter_async_context(started(settings, encode=frames.encode))
+            return await ending.enter_async_context(
+                started(settings, encode=frames.encode, tell=tell)
+            )
         except Unavailable as failure:
             if settings.url.startswith("sqlite"):
                 raise

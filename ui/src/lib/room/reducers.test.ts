@@ -5,7 +5,7 @@ import { REDUCERS } from './reducers'
 /** It changes neither what is said in a chat nor its line in the list, which the notice beside it fetches anew. */
 const NOTHING_HERE = ['room.created', 'room.moved', 'room.settings']
 /** What happens in the audit room, which nobody has open here. */
-const AUDITED = /^(session|key|invite|account|password|identity|profile|signin|settings|admin|agent|budget)\./
+const AUDITED = /^(session|key|invite|account|password|identity|profile|webhook|signin|settings|admin|agent|budget)\./
 
 test('every kind of event that the protocol names changes something here or is known to change nothing', () => {
   const told = /^Kinds of events and their `d`: ([\s\S]*?)\n\n/m.exec(readFileSync('../docs/protocol.md', 'utf8'))?.[1] ?? ''

@@ -32,6 +32,7 @@ from palaver.store.schema import (
     agent_people,
     agents,
     blobs,
+    deliveries,
     identities,
     keys,
     member_is_agent,
@@ -42,6 +43,7 @@ from palaver.store.schema import (
     prompts,
     sessions,
     tickets,
+    webhooks,
 )
 from palaver.store.write.actors import nobody
 from palaver.store.write.agents import OWNED_MAX
@@ -78,7 +80,11 @@ _FORGET_KEYS = Statement(
     *("now_ms", "its_key"),
 )
 _ITS = (tickets.c.actor_key, identities.c.actor_key, prompts.c.actor_key, profiles.c.owner_key)
-_TAKE = [matching(delete(column.table), column) for column in _ITS]
+_ITS_WEBHOOKS = select(webhooks.c.key).where(webhooks.c.owner_key == bindparam("its_key"))
+_TAKE = [
+    Statement(delete(deliveries).where(deliveries.c.webhook_key.in_(_ITS_WEBHOOKS)), "its_key"),
+    *(matching(delete(column.table), column) for column in (*_ITS, webhooks.c.owner_key)),
+]
 _TAKE_SHARES = matching(delete(agent_people), agent_people.c.person_key)
 _OWNED = matching(select(agents.c.actor_key).limit(OWNED_MAX), agents.c.owner_key)
 _ARCHIVE = updating(agents.c.actor_key, "archived_ms", where=agents.c.archived_ms.is_(None))
