@@ -171,6 +171,7 @@ async def test_a_menu_is_led_through_by_keys_and_a_second_press_closes_it(
     for key, at in (
         ("ArrowDown", "people-open"),
         ("ArrowDown", "find-open"),
+        ("ArrowDown", "then-open"),
         ("ArrowDown", "room-rename"),
         ("End", "room-delete"),
         ("ArrowDown", "panel-open"),

@@ -21,6 +21,7 @@ FIRST_STYLE_BYTES_MAX = 12_000
 LATER_SCRIPT_BYTES_MAX = {
     "settings/Settings": 14_000,
     "panel/People": 10_000,
+    "panel/AsOf": 6_000,
     "admin/Admin": 14_000,
     "agents/Agents": 16_000,
     "find/Search": 8_000,

@@ -17,6 +17,7 @@
  * people (who is in it, and how many), invite, people-open, panel, panel-close; in the panel of people: member (data-role), member-more
  * (its menu: make-owner/-moderator/-member/-reader, member-give, member-remove), add-search, add-person, leave, agent, speaks, order, agent-more (its menu: agent-ask, agent-card, agent-remove), add-agent, agent-share, share-these, share-everyone, not-for-me, agents-to-add, find-agent, agent-to-add, presence (who is here, and who is away), invitations, invite-make, invite-offer,
  * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
+ * as it was: then-open (in room-menu), then (what was to be read), then-title, then-bar, then-back, then-slider, then-when, then-what (had happened), then-link, then-members,
  * settings: settings, settings-profile/-appearance/-sessions/-devices/-keys/-models/-programs, settings-back, name-input, own-handle, profile-sign-out,
  * theme-light/-dark/-system, single-keys, show-here, picture-choose, picture-file, picture-remove, picture-problem, session, session-end, sessions-end, identity, identity-end, identity-link, devices, device-make, device-code, device-link, link-local,
  * profile (its menu: profile-edit, profile-try, profile-remove), profile-more, profile-connect, profile-form, profile-url/-key/-everyone/-kind/-name/-model, profile-found, profile-test/-save/-cancel,

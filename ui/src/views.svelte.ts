@@ -12,6 +12,7 @@ const PARTS = {
   palette: () => import('./shell/Palette.svelte'),
   chat: () => import('./panel/Chat.svelte'),
   people: () => import('./panel/People.svelte'),
+  asof: () => import('./panel/AsOf.svelte'),
   toasts: () => import('./kit/Toasts.svelte'),
   menu: () => import('./kit/Menu.svelte'),
   shortcuts: () => import('./shell/Shortcuts.svelte'),

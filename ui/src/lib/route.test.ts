@@ -19,3 +19,9 @@ test('beside the start stands only what the next chat has of its own', () => {
   expect(['?p=chat', '?p=people', ''].map((search) => parseRoute(routePath(null), search).panel)).toEqual(['chat', null, null])
   expect(routePath(null, null, 'chat')).toBe('/?p=chat')
 })
+
+test('the chat as it was is told with its moment, which is a number', () => {
+  const panels = ['asof:12', 'people', 'asof:', 'asof:x', 'asof:1/2', 'people2'].map((name) => parseRoute('/r/r_1', `?p=${name}`).panel)
+  expect(panels).toEqual(['asof:12', 'people', null, null, null, null])
+  expect(routePath('r_1', 7, 'asof:12')).toBe('/r/r_1/7?p=asof:12')
+})

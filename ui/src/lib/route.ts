@@ -1,6 +1,7 @@
 /**
  * The addresses of the page: `/` (`?p=chat`: what the next chat has of its own), `/r/<room>[/<seq>]`, `/settings[/<section>]`,
- * `/admin[/<section>]`, `/agents[/…]`, `/search[?q=&in=]`, `/archive` and `/deleted`; `?p=` names what stands beside the talk.
+ * `/admin[/<section>]`, `/agents[/…]`, `/search[?q=&in=]`, `/archive` and `/deleted`; `?p=` names what stands beside the talk, and of
+ * the chat as it was the moment.
  * Nothing is at any other.
  */
 import { BASE } from './server/base'
@@ -11,7 +12,7 @@ export type SettingsSection = (typeof SECTIONS)[number]
 export const ADMIN_SECTIONS = ['rooms', 'people', 'invitations', 'usage', 'profiles', 'events', 'audit'] as const
 export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 
-export type PanelName = 'chat' | 'people'
+export type PanelName = 'chat' | 'people' | `asof:${string}`
 
 export interface Route {
   view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'search' | 'archive' | 'deleted' | 'nothing'
@@ -29,7 +30,7 @@ export interface Route {
 
 const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
-const PANELS: readonly PanelName[] = ['chat', 'people']
+const PANEL = /^(chat|people|asof:\d{1,15})$/
 const PARTS = /^\/(?:(settings|admin|agents|search|archive|deleted)(?:\/([\w/-]+))?)?$/
 
 export const DELETED = `${BASE}deleted`
@@ -41,7 +42,7 @@ export function parseRoute(path: string, search = ''): Route {
   const room = ROOM.exec(below)
   if (room) {
     const beside = new URLSearchParams(search).get('p')
-    const panel = PANELS.find((name) => name === beside) ?? null
+    const panel = PANEL.exec(beside ?? '') ? (beside as PanelName) : null
     return { ...NOWHERE, view: 'room', room: room[1]!, seq: room[2] ? Number(room[2]) : null, panel }
   }
   const [found, view = 'start', part = null] = PARTS.exec(below) ?? []

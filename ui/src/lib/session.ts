@@ -186,18 +186,6 @@ export class Session {
     return room
   }
 
-  /** Shows the new title at once; the old one comes back when the server refuses. */
-  async renameRoom(id: string, title: string): Promise<void> {
-    const before = this.rooms.get(id)
-    if (before) this.rooms.put({ ...before, title })
-    try {
-      this.rooms.put(await this.api.renameRoom(id, title))
-    } catch (error) {
-      if (before) this.rooms.put(before)
-      throw error
-    }
-  }
-
   async deleteRoom(id: string): Promise<void> {
     const before = this.rooms.get(id)
     this.rooms.remove(id)
@@ -208,14 +196,6 @@ export class Session {
       if (before) this.rooms.put(before)
       throw error
     }
-  }
-
-  async archiveRoom(id: string, archived: boolean): Promise<void> {
-    this.rooms.put(await this.api.archiveRoom(id, archived))
-  }
-
-  async wish(id: string, wishes: { muted?: boolean; hidden?: boolean }): Promise<void> {
-    this.rooms.put(await this.api.wish(id, wishes))
   }
 
   /** Whether it is known that others are in a room, too. */

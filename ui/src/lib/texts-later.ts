@@ -301,6 +301,28 @@ export const later = {
     folder: 'Folder',
   },
 
+  then: {
+    name: 'As it was',
+    bar: (when: string) => `As it was on ${when}`,
+    back: 'Back to now',
+    none: 'Nothing was said yet.',
+    members: 'Who was in it',
+    others: 'And perhaps others',
+    events: {
+      said: (who: string) => `${who} said something`,
+      deleted: (who: string) => `${who} deleted a message`,
+      restored: (who: string) => `${who} restored a message`,
+      began: (who: string) => `${who} began this chat`,
+      named: (who: string, title: string) => `${who} named this chat “${title}”`,
+      wasNamed: (title: string) => `This chat was named “${title}”`,
+      moved: (who: string) => `${who} moved this chat in the list`,
+      roomDeleted: (who: string) => `${who} deleted this chat`,
+      roomRestored: (who: string) => `${who} restored this chat`,
+      renamed: (who: string) => `${who} has another name or picture`,
+      other: (who: string) => `${who} changed something`,
+    },
+  },
+
   palette: {
     name: 'Go to',
     results: 'Results',

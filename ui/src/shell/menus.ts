@@ -4,6 +4,7 @@ import { mayGovern, mayName } from '../lib/room/rights'
 import { BASE } from '../lib/server/base'
 import { adminPath, AGENTS, ARCHIVE, DELETED, routePath } from '../lib/route'
 import { accounts } from '../lib/server/admin'
+import { archive as archiveRoom, wish } from '../lib/server/places'
 import { later } from '../lib/texts-later'
 import { roomTitle } from '../lib/words/names'
 import type { MenuItem, PageState } from '../page.svelte'
@@ -24,7 +25,7 @@ export function roomMenu(page: PageState, room: Room, ways: { rename: () => void
   const title = roomTitle(room)
   if (page.session.isShared(room) && !apart) {
     const { mute, unmute } = later.room
-    items.push({ name: room.muted ? unmute : mute, icon: room.muted ? 'bell' : 'quiet', testid: 'room-mute', run: () => void page.session.wish(id, { muted: !room.muted }).catch(page.report) })
+    items.push({ name: room.muted ? unmute : mute, icon: room.muted ? 'bell' : 'quiet', testid: 'room-mute', run: () => void wish(page.session, id, { muted: !room.muted }).catch(page.report) })
     if (!room.hidden) items.push({ name: later.room.hide, icon: 'hide', testid: 'room-hide', run: () => void hide(page, id, title) })
   }
   if (mayGovern(room)) {
@@ -40,7 +41,7 @@ export function roomMenu(page: PageState, room: Room, ways: { rename: () => void
 
 async function archive(page: PageState, id: string, title: string, archived: boolean): Promise<void> {
   try {
-    await page.session.archiveRoom(id, archived)
+    await archiveRoom(page.session, id, archived)
     if (archived) page.toast(later.room.archived(title), () => void archive(page, id, title, false))
   } catch (error) {
     page.report(error)
@@ -49,9 +50,9 @@ async function archive(page: PageState, id: string, title: string, archived: boo
 
 async function hide(page: PageState, id: string, title: string): Promise<void> {
   try {
-    await page.session.wish(id, { hidden: true })
+    await wish(page.session, id, { hidden: true })
     if (page.route.room === id) page.go(null)
-    page.toast(later.room.hidden(title), () => void page.session.wish(id, { hidden: false }).catch(page.report))
+    page.toast(later.room.hidden(title), () => void wish(page.session, id, { hidden: false }).catch(page.report))
   } catch (error) {
     page.report(error)
   }
@@ -63,7 +64,8 @@ export function headerMenu(
 ): MenuItem[] {
   const about: MenuItem = { name: later.room.this, icon: 'bubble', testid: 'panel-open', run: () => page.openPanel('chat') }
   const find: MenuItem = { name: later.room.find, icon: 'search', testid: 'find-open', run: () => (page.finding = true) }
-  const made = [about, find, ...roomMenu(page, room, ways)]
+  const then: MenuItem = { name: later.then.name, icon: 'clock', testid: 'then-open', run: () => page.openPanel(`asof:${page.session.open(room.id).newestSeq}`) }
+  const made = [about, find, then, ...roomMenu(page, room, ways)]
   if (!ways.people) return made
   const name = ways.invites ? later.people.inviteMore : later.people.name
   made.splice(ways.invites ? 0 : 1, 0, { name, icon: 'people', testid: 'people-open', run: ways.people })

@@ -2,7 +2,7 @@
  * The REST door: one method per call that the chats make. What is seldom asked has its calls beside it.
  */
 import { Calls } from './calls'
-import type { Exchange, MemberList, Models, Notices, Own, Page, Room } from '../protocol'
+import type { MemberList, Models, Notices, Own, Page, Room } from '../protocol'
 
 export interface RoomsPage {
   rooms: Room[]
@@ -50,21 +50,12 @@ export class Api extends Calls {
     return this.call('GET', `/rooms/${encodeURIComponent(id)}`)
   }
 
-  renameRoom(id: string, title: string): Promise<Room> {
-    return this.call('PATCH', `/rooms/${encodeURIComponent(id)}`, { title })
-  }
-
   deleteRoom(id: string): Promise<void> {
     return this.call('DELETE', `/rooms/${encodeURIComponent(id)}`)
   }
 
   restoreRoom(id: string): Promise<Room> {
     return this.call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
-  }
-
-  /** In an archived room nothing more is said. */
-  archiveRoom(id: string, archived: boolean): Promise<Room> {
-    return this.call('POST', `/rooms/${encodeURIComponent(id)}/${archived ? 'archive' : 'unarchive'}`)
   }
 
   /** Messages of a room, oldest first; exactly one of the three places. */
@@ -83,15 +74,6 @@ export class Api extends Calls {
   /** What is told among the messages between two seqs. */
   notices(id: string, after: number, before: number): Promise<Notices> {
     return this.call('GET', `/rooms/${encodeURIComponent(id)}/notices?after=${after}&before=${before}`)
-  }
-
-  /** One's own wishes, of which nobody else hears. */
-  wish(id: string, wishes: { muted?: boolean; hidden?: boolean }): Promise<Room> {
-    return this.call('PATCH', `/me/rooms/${encodeURIComponent(id)}`, wishes)
-  }
-
-  exchange(id: string): Promise<Exchange> {
-    return this.call('GET', `/exchanges/${encodeURIComponent(id)}`)
   }
 
   /** A call that writes nothing and always fails: with what the server has against this page, if there is something. */
