@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.errors import ProviderError
+from palaver.marks import few_marks
 from palaver.providers.base import Done, Piece, TextPiece
 
 OTHER_SPEAKER = "other_speaker"
@@ -182,7 +183,8 @@ def _lines(text: str) -> list[str]:
 
 def _seen(line: str) -> str:
     """A line as it looks: in plain letters and brackets, without those that are not seen."""
-    plain = [(char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", line)]
+    line = unicodedata.normalize("NFKC", few_marks(line))
+    plain = [(char, unicodedata.category(char)) for char in line]
     kept = [(char, kind) for char, kind in plain if kind not in _UNSEEN and char not in _FILLERS]
     return "".join(_BRACKETS.get(kind, char) for char, kind in kept)
 

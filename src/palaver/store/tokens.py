@@ -27,6 +27,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from palaver.marks import all_marks, few_marks
+
 TOKENS_VERSION = f"1/{unicodedata.unidata_version}"
 """Of these rules, and of the Unicode tables that they read: an index of another version is made anew."""
 TOKEN_CHARS_MAX = 64
@@ -36,8 +38,6 @@ FOLDED_CHARS_MAX = 130_000
 and 1 MB in all is what a `tsvector` holds."""
 _GROWTH_MAX = 4
 """A text in NFD has at most so many times its characters."""
-_MARKS_MAX = 30
-"""More marks than this in a row are cut, as Unicode's stream-safe text has it: sorting them takes quadratic time."""
 
 _RUN = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ecd\u0edc-\u0edf"  # Thai, Lao
@@ -60,7 +60,6 @@ _BASE = (
 
 _ASCII_WORD = re.compile("([A-Za-z0-9]+)")
 _FORMATTING = re.compile(f"[{_UNSEEN}]+")
-_MANY = re.compile(rf"[^\w\x00-\u02ff]{{{_MARKS_MAX}}}")
 _GAP = re.compile(rf"(?:_|[^\w{_RUN}{_EMOJI}])*")
 
 Kind = Literal["word", "run", "emoji"]
@@ -139,10 +138,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text[:FOLDED_CHARS_MAX]
     text = _FORMATTING.sub("", text[: _GROWTH_MAX * FOLDED_CHARS_MAX])
-    text = text.replace("\uff9e", "\u3099").replace("\uff9f", "\u309a")  # letters that become marks
-    if _MANY.search(text):
-        text = _classes().marks.sub(r"\1", text)
-    text = unicodedata.normalize("NFKC", text)
+    text = unicodedata.normalize("NFKC", few_marks(text))
     text = _classes().accents.sub("", unicodedata.normalize("NFD", text))
     text = unicodedata.normalize("NFC", text)
     return text.replace("ß", "ss").replace("ẞ", "SS")[:FOLDED_CHARS_MAX]
@@ -197,23 +193,18 @@ def _scanner(cased: str) -> re.Pattern[str]:
 class _Classes(Struct, frozen=True):
     """What is asked of texts in more than ASCII.
 
-    `unit`: a word, a run or an emoji; `marks`: too many of them; `accents`: marks that are no letters; `piece`: see
-    `pieces`.
+    `unit`: a word, a run or an emoji; `accents`: marks that are no letters; `piece`: see `pieces`.
     """
 
     unit: re.Pattern[str]
-    marks: re.Pattern[str]
     accents: re.Pattern[str]
     piece: re.Pattern[str]
 
 
 @cache
 def _classes() -> _Classes:
-    """Read off this Python's Unicode tables, once: regular expressions know letters, but no marks."""
-    run = re.compile(f"[{_RUN}]")
-    marks = "".join(
-        char for char in map(chr, range(0x300, 0x20000)) if unicodedata.category(char)[0] == "M"
-    )
+    """Made once: there are many marks."""
+    run, marks = re.compile(f"[{_RUN}]"), all_marks()
     # What is looked for first is cheap to ask for; what comes after it is not.
     plain, letter = "0-9A-Za-z\u00df-\u00f6\u00f8-\u024f", rf"[^\W_{_RUN}{_EMOJI}]"
     inner = rf"(?![\x00-\u02ff])[{run.sub('', marks)}]"
@@ -223,7 +214,6 @@ def _classes() -> _Classes:
     joined += r"|[\u0e33\u0eb3\u115f-\u11ff\u3131-\u318e\ud7b0-\ud7fb\uff9e\uff9f\uffa0-\uffdc]"
     return _Classes(
         unit=re.compile(f"({word})|([{_RUN}]+)|([{_EMOJI}])"),
-        marks=re.compile(rf"([{marks}]{{{_MARKS_MAX}}})[{marks}]+"),
         accents=re.compile(rf"(?<=[{_BASE}])(?![\w\x00-\u02ff])[{marks}]+"),
         piece=re.compile(rf"[\x00-\x7f]+(?!{joined})|(?s:.)(?:{joined})*"),
     )
