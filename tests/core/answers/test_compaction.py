@@ -1,5 +1,7 @@
 """What stays word for word of a conversation that is compacted, and what a model is told from then on."""
 
+import pytest
+
 from palaver.core.answers.compaction import HEAD, Compaction, is_summary, staying, told
 from palaver.model import Entry, Kind, Role
 
@@ -80,6 +82,26 @@ def test_prompts_of_a_compaction_are_told_where_there_are_no_others() -> None:
     kept = Compaction(before=[rules("old"), user("one")])
     assert told([], kept, []) == [rules("old"), user("one")]
     assert told([rules("new")], kept, []) == [rules("new"), user("one")]
+
+
+@pytest.mark.parametrize(
+    ("front", "rest", "ruling"),
+    [
+        ([rules("old")], [], ["old", "new"]),
+        ([rules("new")], [], ["new"]),
+        ([rules("old"), rules("new")], [], ["old", "new"]),
+        ([rules("old"), rules("newer")], [], ["old", "newer"]),
+        ([rules("old")], [rules("newer")], ["old", "newer"]),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_prompts_that_a_compaction_keeps_are_told_where_those_in_front_are_older(
+    front: list[Entry], rest: list[Entry], ruling: list[str], at: int
+) -> None:
+    prompts = [rules("old"), rules("new")]
+    kept = Compaction(summary="s", before=prompts[:at], behind=prompts[at:])
+    said = told([*front, user("one")], kept, [*rest, user("two")])
+    assert [one.text for one in said if one.role is Role.DEVELOPER] == ruling
 
 
 def test_a_summary_is_not_kept_by_the_next_compaction() -> None:

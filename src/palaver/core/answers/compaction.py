@@ -7,6 +7,7 @@ told from a compaction on.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 
 from msgspec import Struct, field
 
@@ -65,18 +66,19 @@ async def compacted(
 def told(front: Sequence[Spoken], compaction: Compaction, rest: Sequence[Spoken]) -> list[Spoken]:
     """What a model is told instead of all that was said: the compaction in the place of what stood in `front`.
 
-    Prompts in front stay, and so does what a person said there if the compaction does not tell it; prompts that the
-    compaction keeps are told where there are no others.
+    Prompts in front stay, and so does what a person said there if the compaction does not tell it. Of the prompts that
+    the compaction keeps, those are told that came behind the ones in front: none where there are newer ones.
     """
-    kept = {likeness(one) for one in (*compaction.before, *compaction.behind)}
+    keeps = (*compaction.before, *compaction.behind)
+    known = {likeness(one): place for place, one in enumerate(keeps)}
     first = [
-        one for one in front if is_prompt(one) or (_persons(one) and likeness(one) not in kept)
+        one for one in front if is_prompt(one) or (_persons(one) and likeness(one) not in known)
     ]
-    newer = any(is_prompt(one) for one in (*first, *rest))
-    before, behind = (
-        [one for one in ones if not (newer and is_prompt(one))]
-        for ones in (compaction.before, compaction.behind)
-    )
+    told_in_front = (known.get(likeness(one), len(keeps)) for one in first if is_prompt(one))
+    newest = len(keeps) if any(map(is_prompt, rest)) else max(told_in_front, default=-1)
+    left = [not is_prompt(one) or place > newest for place, one in enumerate(keeps)]
+    before = compress(compaction.before, left)
+    behind = compress(compaction.behind, left[len(compaction.before) :])
     summary = [Entry(role=Role.USER, text=HEAD + compaction.summary)] if compaction.summary else []
     return [*first, *before, *summary, *behind, *rest]
 
