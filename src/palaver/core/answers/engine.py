@@ -445,7 +445,8 @@ class Engine:
                         await self._take(live, source, began)
                     finally:
                         await source.close()
-                        self.count(source.outcome.error)
+                        if live.stopped is None:  # else nobody has failed
+                            self.count(source.outcome.error)
         except asyncio.CancelledError:
             if live.stopped is None or live.task is None:
                 raise  # not a stop that somebody asked for: the server is cancelled
@@ -454,13 +455,13 @@ class Engine:
             live.error = failure_of(failure, "turn.failed")
         live.streams = False
         live.ms["total"] = self._ms_since(began)
-        if (outcome := live.outcome) is not None:
+        if live.stopped is not None:  # whatever its source made of that
+            live.error = None
+        elif (outcome := live.outcome) is not None:
             live.error = live.error or outcome.error
-            if live.error is None and not outcome.whole and live.stopped is None:
+            if live.error is None and not outcome.whole:
                 cut = "The answer was cut before its end."
                 live.error = ProviderError(Code.PROVIDER_CUT, cut)
-        if live.stopped is Status.INTERRUPTED:  # whatever its source made of that
-            live.error = None
 
     async def _take(self, live: LiveAnswer, source: Call, began: float) -> None:
         """Records what comes, and tells it. The last, and what comes without a lease, waits until it is stored."""
@@ -493,8 +494,11 @@ class Engine:
     async def _stored(self, live: LiveAnswer, end: FinishTurn) -> Finished | None:
         """Stores an end. While the database is away, the spool keeps a client's, so that nobody waits for it."""
         turn, exchange = live.turn, live.exchange
-        if turn is not None and live.error is not None:
+        assert turn is not None, "only what has a turn is stored"
+        if live.error is not None:
             log.warning("turn.failed", turn=turn.id, room=turn.room, code=live.error.code)
+        elif live.stopped is not None:
+            log.info("turn.stopped", turn=turn.id, room=turn.room, status=live.stopped)
         if exchange is None or end.exchange is None:
             return await self.until_stored(end)
         try:

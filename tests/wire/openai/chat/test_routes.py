@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from structlog.testing import capture_logs
 from tests.support.upstream import (
     CUT,
     DONE,
@@ -315,10 +316,25 @@ async def test_a_setting_ends_the_answer_with_its_client(
     ) as door:
         models.hung_up.clear()
         models.will(stream("half ", asyncio.Event()))
-        async with bare_client(door).stream("POST", CHAT, content=body()) as got:
-            await anext(got.aiter_raw())
-        async with asyncio.timeout(90):
-            await models.hung_up.wait()
+        with capture_logs() as logs:
+            async with bare_client(door).stream("POST", CHAT, content=body()) as got:
+                room = got.headers["x-palaver-room"]
+                await anext(got.aiter_raw())
+            async with asyncio.timeout(90):
+                await models.hung_up.wait()
+            token, reader = await door.guest()
+            async with door.live(token) as live:
+                joined = await live.ask(t="sub", room=room)
+                if len(joined["messages"]) < 2:
+                    await live.event("message.created")
+        kept = (await reader.get(f"/api/rooms/{room}/messages")).json()["messages"][-1]
+        assert (kept["text"], kept["status"]) == ("half ", "stopped")
+        assert "error" not in kept["meta"]
+        told = [one["event"] for one in logs]
+        assert "turn.stopped" in told
+        assert "turn.failed" not in told, "nobody has failed"
+        figures = (await reader.get("/metrics")).text
+        assert 'code="provider_cut"' not in figures
 
 
 async def test_a_repeated_request_is_answered_once(relay: Door, models: ScriptedUpstream) -> None:
