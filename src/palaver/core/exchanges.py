@@ -146,6 +146,7 @@ class Exchanges:
             model=asked.model,
         )
         running = LiveAnswer(None, by=asked.by, unkept=answer)
+        running.card = asked.card
         running.asked_chars = sum(len(one.text) for one in (*before, *asked.entries))
 
         async def over() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Running, Script
 from tests.core.spool.test_messages import away
@@ -157,6 +158,32 @@ async def test_an_api_clients_answer_ends_where_the_budget_does_and_is_kept(core
     assert again.failure is not None
     assert again.failure.code is Code.BUDGET_REACHED
     assert (await stored(core, again)).text == ""
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("model", ["script-1", None])
+async def test_money_bounds_the_answer_of_an_agent_that_is_asked_by_its_name(
+    running: Running, model: str | None, *, kept: bool
+) -> None:
+    async with running(prices='{"script-1": {"input": 1, "output": 10}}', model="script-1") as core:
+        actor, _ = await room_of(core)
+        card = await core.agents.ensured("poet", "Poet", model=model)
+        question, answer = 10 * 1, 10 * 10  # tokens, and what each costs
+        await bound(core, None, actor, micros=question + answer)
+        asked = replace(chat(user("x" * 40)), model="poet", agent=card.id, card=card.version)
+
+        async def call() -> Answer:
+            return Answer(*[TextPiece("abcd") for _ in range(30)])
+
+        live = (
+            await core.exchanges.begin(actor, asked, call)
+            if kept
+            else core.exchanges.unstored(actor, asked, call)
+        )
+        await live.end()
+        assert live.answer.text == "abcd" * 10
+        assert live.failure is not None
+        assert live.failure.code is Code.BUDGET_REACHED
 
 
 async def test_a_long_answer_goes_on_as_long_as_the_budget_does(running: Running) -> None:
@@ -358,7 +385,7 @@ async def test_an_answer_that_is_a_little_longer_than_was_estimated_is_whole(
     running: Running, script: Script
 ) -> None:
     async with running(budget_tokens=10) as core:
-        actor, room = await room_of(core)
+        actor, room = await room_of(core, title="named")
         await bound(core, 1_000, actor)
         await ask(core, actor, room, "12345678")
         script.say(*["abcd"] * 13, None)

@@ -21,9 +21,10 @@ from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes
 
 
-async def room_of(core: Core) -> tuple[Actor, Room]:
+async def room_of(core: Core, title: str = "") -> tuple[Actor, Room]:
+    """A guest and their room; without a title a real model is asked for one, too."""
     _, actor = await core.identity.new_guest()
-    return actor, await core.rooms.create(actor)
+    return actor, await core.rooms.create(actor, title=title)
 
 
 async def ask(core: Core, actor: Actor, room: Room, text: str = "hi") -> Sent:

@@ -42,7 +42,7 @@ async def test_what_nobody_counted_is_estimated_and_says_so(
     running: Running, script: Script
 ) -> None:
     async with running() as core:
-        actor, room = await room_of(core)
+        actor, room = await room_of(core, title="named")
         await ask(core, actor, room, "x" * 41)
         script.say("y" * 9, None)
         [answer] = await answers(core, actor, room)

@@ -19,6 +19,7 @@ from palaver.errors import ProviderError, Unavailable
 from palaver.model import ActorId, TurnId
 from palaver.model.usage import Unkept
 from palaver.providers.base import (
+    DEFAULT,
     BesidePiece,
     Piece,
     Provider,
@@ -31,7 +32,7 @@ from palaver.providers.base import (
 )
 from palaver.providers.call import Chunk
 from palaver.providers.openai.request import bound_of, with_bound
-from palaver.store.read import usage
+from palaver.store.read import agents, usage
 from palaver.store.write.budgets import Reached, Reserve, reached
 
 KNOWN_SECONDS = 1.0
@@ -42,7 +43,8 @@ class Budgets:
 
     def __init__(self, ground: Ground, prices: Prices) -> None:
         self._store, self._clock, self._prices = ground.store, ground.clock, prices
-        self._providers, self._tokens = ground.providers, ground.settings.budget_tokens
+        self._providers, self._assistant = ground.providers, ground.assistant
+        self._tokens = ground.settings.budget_tokens
         self._are_there, self._known_until = False, 0.0
 
     async def are_there(self) -> bool:
@@ -125,16 +127,17 @@ class Budgets:
         """
         turn, exchange, unkept = live.turn, live.exchange, live.unkept
         if unkept is not None:
-            answer, model, by = unkept, unkept.model, unkept.by
+            answer, agent, model, by = unkept, unkept.agent, unkept.model, unkept.by
         elif turn is None or exchange is None or live.held:
             return
         else:
-            answer, model, by = turn.id, exchange.model, exchange.actor
+            answer, agent, model, by = turn.id, turn.agent, exchange.model, exchange.actor
         came = live.answer.chars + sum(map(chars_of, coming))
         tokens = estimated(came)
         if tokens > (live.tokens_max or -1) and await self.are_there():
             if not live.provider:
-                live.provider, live.model = await self.asked(model, by)
+                by_name = None if live.card is None and agent == self._assistant else agent
+                live.provider, live.model = await self.asked(model, by, by_name)
             of = (live.provider, live.model)
             reserved = partial(self.reserved, answer, of, live.asked_chars)
             try:
@@ -150,14 +153,21 @@ class Budgets:
                     raise
                 live.tokens_max = None
 
-    async def asked(self, model: str, caller: ActorId | None) -> tuple[str, str]:
-        """The names of the model server that somebody asks ("" where that is not known), and of its model."""
+    async def asked(
+        self, model: str, caller: ActorId | None, agent: ActorId | None = None
+    ) -> tuple[str, str]:
+        """The names of the model server that somebody asks ("" where that is not known), and of its model.
+
+        An `agent` that is asked by its name asks its own model, as its owner may.
+        """
         with suppress(ProviderError, Unavailable):
-            provider = await self._providers.current(caller, model=model)
+            card = None if agent is None else await self._store.read(agents.get, agent)
+            wish, caller = (model, caller) if card is None else (card.asks, card.owner)
+            provider = await self._providers.current(caller, model=wish or DEFAULT)
             if isinstance(provider, Several):
-                provider, request = await provider.chosen(Request(history=(), model=model))
-                model = request.model or model
-            return provider.name, model
+                provider, request = await provider.chosen(Request(history=(), model=wish or None))
+                wish = request.model
+            return provider.name, wish or ""
         return "", model
 
 
