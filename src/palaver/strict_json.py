@@ -46,7 +46,7 @@ def load(data: bytes) -> Json:
     return _checked(read(data), data)
 
 
-def exact(data: bytes) -> Json:
+def exact(data: bytes, levels: int = DEPTH_MAX) -> Json:
     """The same with any numbers: one that is neither a double nor a short whole number is a `Decimal`."""
     try:
         value: object = json.loads(
@@ -57,7 +57,7 @@ def exact(data: bytes) -> Json:
         raise Refused(Code.INVALID_JSON, "That is not JSON.") from None
     if _SURROGATE.search(text):
         raise _half_a_character()
-    return _checked(value, data)
+    return _checked(value, data, levels)
 
 
 def dump_exact(value: Json, *, indent: bool = False) -> bytes:
@@ -114,6 +114,18 @@ def lenient(data: bytes) -> Json:
 def is_shallow(value: object, data: bytes) -> bool:
     """Whether a value, read of these bytes, is nested no deeper than `LEVELS_MAX`."""
     return data.count(b"[") + data.count(b"{") <= LEVELS_MAX or _is_within(value, LEVELS_MAX)
+
+
+def keys_in(value: object, levels: int) -> int:
+    """How many keys a value holds, all levels together. Refused: `invalid_json`, one of more levels."""
+    if not isinstance(value, dict | list):
+        return 0
+    if levels <= 0:
+        raise Refused(Code.INVALID_JSON, "That is nested too many levels deep.")
+    if isinstance(value, list):
+        return sum(keys_in(one, levels - 1) for one in cast("list[object]", value))
+    found = cast("Json", value)
+    return len(found) + sum(keys_in(one, levels - 1) for one in found.values())
 
 
 def parsed(data: bytes | str) -> object:
@@ -175,11 +187,11 @@ def _object(value: object) -> Json:
     return cast("Json", value)
 
 
-def _checked(value: object, data: bytes) -> Json:
+def _checked(value: object, data: bytes, levels: int = DEPTH_MAX) -> Json:
     """A value that is an object, not too deep, and has no key twice."""
     found = _object(value)
     # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
-    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
+    if keys_in(found, levels) != _STRING.sub(b"", data).count(b":"):
         raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
     return found
 
@@ -196,18 +208,6 @@ def _real(digits: str) -> float | Decimal:
 
 def _not_json(_: str) -> NoReturn:
     raise ValueError
-
-
-def _keys_in(value: Any, depth_left: int) -> int:
-    """How many keys a value holds, all levels together."""
-    if not isinstance(value, dict | list):
-        return 0
-    if depth_left == 0:
-        raise Refused(Code.INVALID_JSON, f"That is nested more than {DEPTH_MAX} levels deep.")
-    if isinstance(value, list):
-        return sum(_keys_in(one, depth_left - 1) for one in cast("list[Any]", value))
-    found = cast("Json", value)
-    return len(found) + sum(_keys_in(one, depth_left - 1) for one in found.values())
 
 
 def _is_within(value: object, levels: int) -> bool:

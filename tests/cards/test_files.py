@@ -92,3 +92,28 @@ def test_what_cannot_be_read_is_refused_by_its_name(data: bytes, name: str) -> N
 def test_a_picture_in_a_data_url_is_read_as_it_is() -> None:
     url = f"data:image/png;base64,{b64encode(picture()).decode()}"
     assert read(said({"palaver": "agent/1", "name": "a", "avatar": url})).picture == picture()
+
+
+def nested(levels: int) -> list[Any]:
+    """An array of so many levels."""
+    return [nested(levels - 1)] if levels > 1 else []
+
+
+@pytest.mark.parametrize(("document", "most"), [(V1, 30), (V2, 31), (V3, 31)])
+def test_a_card_as_deep_as_one_may_be_can_be_read_again_in_every_form(
+    document: Json, most: int
+) -> None:
+    deep = {**document, "extensions_of_mine": nested(most)}
+    ours = Card(name="Poet", persona="Rhyme.")
+    for form in FileForm:
+        again = read(write(ours, form, ("image/png", picture()), deep))
+        assert again.said["name"] == "Poet"
+        assert again.source is not None
+        assert write(ours, form, ("image/png", picture()), again.source)
+    assert read(said(deep)).source == deep
+    with pytest.raises(Refused) as caught:
+        read(said({**document, "extensions_of_mine": nested(most + 1)}))
+    assert caught.value.code is Code.CARD_INVALID
+    own = said({"palaver": "agent/1", "name": "a", "card": {**deep, "x": nested(most + 1)}})
+    with pytest.raises(Refused):
+        read(own)

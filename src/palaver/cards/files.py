@@ -2,14 +2,14 @@
 
 Our own form is `{"palaver": "agent/1", …}`: the fields of a card, its picture as a data URL, and whole, as `card`, the
 one of another program that it was made of. That one's numbers are any, and stay what they are; a key that stands twice
-in one object is refused.
+in one object is refused. What is read can be read again in whichever form it was written.
 """
 
 import re
 from base64 import b64decode, b64encode
 from binascii import Error
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import fields
@@ -18,7 +18,7 @@ from palaver.cards import characters, png
 from palaver.cards.bounds import FILE_BYTES_MAX, JSON_BYTES_MAX, card_invalid
 from palaver.errors import Refused
 from palaver.model.agents import Card
-from palaver.strict_json import Json, dump_exact, exact, load
+from palaver.strict_json import DEPTH_MAX, Json, dump_exact, exact, keys_in, load
 
 OWN = "agent/1"
 PNG = "image/png"
@@ -66,6 +66,7 @@ def read(data: bytes) -> CardFile:
         return _own(document, picture)
     if not characters.is_character(document):
         raise card_invalid("That is no card of an agent.")
+    _check_levels(document)
     speaks = characters.speaks_of(document)
     said = characters.fields_of(document)
     return CardFile(said=said, picture=picture, source=document, speaks=speaks)
@@ -101,7 +102,16 @@ def _loaded(data: bytes) -> Json:
     if len(data) > JSON_BYTES_MAX:
         raise card_invalid(f"A card has at most {JSON_BYTES_MAX:,} bytes without its picture.")
     try:
-        return exact(data.removeprefix(b"\xef\xbb\xbf"))
+        # One more level: our own form stands around another program's.
+        return exact(data.removeprefix(b"\xef\xbb\xbf"), DEPTH_MAX + 1)
+    except Refused as refused:
+        raise card_invalid(refused.detail) from None
+
+
+def _check_levels(document: Json) -> None:
+    """Checks another program's card: one of the first form is written into the `data` of a later one."""
+    try:
+        keys_in(document, DEPTH_MAX - (document.get("spec") not in {characters.V2, characters.V3}))
     except Refused as refused:
         raise card_invalid(refused.detail) from None
 
@@ -110,6 +120,8 @@ def _own(document: Json, picture: bytes | None) -> CardFile:
     source: object = document.get("card")
     if source is not None and not isinstance(source, dict):
         raise card_invalid("The field 'card' is no object.")
+    if source is not None:
+        _check_levels(cast("Json", source))
     url: object = document.get("avatar")
     if url is not None:
         found = _URL.fullmatch(url) if isinstance(url, str) else None
