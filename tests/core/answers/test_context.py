@@ -8,14 +8,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 from msgspec.structs import replace
+from tests.core.conftest import Script
 from tests.support import template
 from tests.support.upstream import refuse, reply, scripted_upstream, stream
 
 from palaver.core.answers.context import newest, within
-from palaver.core.runtime import started
-from palaver.model import Actor, ActorId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.core.runtime import Core, started
+from palaver.model import Actor, ActorId, Kind, Message, MessageId, Role, RoomId, Speaks, Status
+from palaver.model.agents import Audience
 from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import body_of
 from palaver.providers.rendering import parse
@@ -373,6 +376,22 @@ Here are:
 - @{bo} (guest) "Bo"
 
 Lines `@handle (kind):` are written by the server. You are @{me}. Write only your own words."""
+
+
+async def test_a_card_of_another_program_calls_a_guest_by_the_name_that_others_see(
+    core: Core, script: Script
+) -> None:
+    ada, (_, bo) = (await core.register.create("ada")).actor, await core.identity.new_guest("Bo")
+    card = {"name": "Maya", "first_mes": "", "system_prompt": "{{char}} sails with {{user}}."}
+    maya, _ = await core.agents.take(ada, orjson.dumps(card), handle="maya")
+    await core.agents.share(ada, maya.id, audience=Audience.EVERYONE)
+    for person, called in ((ada, "ada"), (bo, "Bo")):
+        room = await core.rooms.create(person, agent=False, title="named")
+        await core.members.add(person, room.id, maya.id, speaks=Speaks.ALWAYS)
+        await core.chat.send(person, room.id, text="hi", cid=None)
+        script.say("yes", None)
+        await core.turns.idle()
+        assert script.requests.get_nowait().system_prompt == f"Maya sails with {called}."
 
 
 async def test_a_room_of_several_is_told_who_is_here_and_no_other_agents_persona(

@@ -117,7 +117,8 @@ async def to_answer(
         members.present, turn, list(spoken), but=APPLICATION_HANDLE, limit=PRESENT_MAX
     )
     if said:
-        card = told_to(card, _handle(here.known[_speaker(said[-1])]))
+        asks = here.known[_speaker(said[-1])]
+        card = told_to(card, asks.handle or asks.name)
     others = {*spoken, *(one.id for one in here.members)} - {turn.agent}
     if told is None:
         headed = len(others) > 1 or await store.read(turns.headed, turn.room, turn.trigger_seq)
@@ -146,10 +147,10 @@ async def to_answer(
 
 
 def to_try(
-    settings: Settings, card: AgentCard, said: Sequence[tuple[Role, str]], handle: str
+    settings: Settings, card: AgentCard, said: Sequence[tuple[Role, str]], user: str
 ) -> Prompt:
-    """What a model is told of what somebody of this handle and its agent `said`, as in a room of the two."""
-    card, msg, room = told_to(card, handle), MessageId(""), RoomId("")
+    """What a model is told of what somebody who is called so and its agent `said`, as in a room of the two."""
+    card, msg, room = told_to(card, user), MessageId(""), RoomId("")
     by = {Role.USER: ActorId("-"), Role.ASSISTANT: card.id}
     talk = [
         Message(msg, room, place, by[role], "", role, Status.DONE, text, 0)
