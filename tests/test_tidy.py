@@ -238,6 +238,12 @@ def test_elements_of_the_page_may_be_gone() -> None:
             assert re.search(declared, text), f"{path.name}: {name} is never said to be null"
 
 
+def test_the_page_names_no_file_of_the_documentation() -> None:
+    """Who reads the page has none of them, and a server may stand where nobody has its address."""
+    texts = (ROOT / "ui" / "src" / "lib").glob("texts*.ts")
+    expect_none([one.name for one in texts if re.search(r"\bdocs/|\.md\b", one.read_text())])
+
+
 def test_every_module_says_what_it_is() -> None:
     expect_none([name for name, _, tree in modules() if not ast.get_docstring(tree)])
 

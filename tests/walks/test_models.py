@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 KEY = "sk-pasted-0123456789"
 TEAM = "planted-header"
 REFUSED = re.compile(r"status of 502")
+CHATS = "fetch('/api/rooms').then((got) => got.json()).then(({ rooms }) => rooms.length)"
 
 
 async def mistyped(tab: Tab, url: str) -> None:
@@ -214,8 +215,18 @@ async def test_a_chat_is_told_something_before_its_first_message(
     await expect(ada.part("model")).to_have_text("model-2, with instructions")
     await looked_at(browser, ada, "start-instructed")
     await expect(ada.composer).to_have_value(words)
+    forgive(browser, re.compile("status of 403"))
+    await ada.page.route("**/members/*/settings", lambda route: route.fulfill(status=403))
+    chats = await ada.page.evaluate(CHATS)
+    await ada.composer.press("Enter")
+    await expect(ada.part("toast").last).to_contain_text("You may not do that here.")
+    await expect(ada.composer).to_have_value(words)
+    await expect(ada.part("home")).to_be_visible()
+    assert await ada.page.evaluate(CHATS) == chats, "no empty chat is left"
+    await ada.page.unroute("**/members/*/settings")
     await ada.composer.press("Enter")
     await ada.answered()
+    assert await ada.page.evaluate(CHATS) == chats + 1
     await expect(ada.part("model")).to_have_text("model-2, with instructions")
     (asked,) = [one.json for one in models.asked if is_asked(one.json, words)]
     assert (asked["model"], asked["temperature"]) == ("model-2", 0.4)

@@ -73,6 +73,7 @@ async def test_the_first_owner_lets_somebody_in_and_out_and_reads_what_happened(
     ada = await owner_of(browser, fresh)
     await ada.person("admin-open")
     await expect(row(ada, "Ada")).to_contain_text("@ada, you, owner")
+    await expect(ada.part("admin")).to_contain_text("All who have an account.")
     await ada.part("person-add").click()
     await ada.part("person-handle").fill("bo")
     await ada.part("person-name").fill("Bo")

@@ -28,6 +28,11 @@ test('what happened is said in sentences, also by whom and to whom nobody knows 
   ]).toEqual([
     '@bo made @maya', '@bo said who may use an agent', '@bo made an API key for @maya', '@bo set a budget for @cy', '@bo removed a budget of this server',
   ])
+  expect([
+    said('profile.saved', { profile: 'f_1', server: true }), said('profile.saved', { profile: 'f_1', server: false }), said('profile.deleted', { profile: 'f_1', server: true }, null),
+  ]).toEqual([
+    '@bo connected a model server for everyone', '@bo connected a model server of their own', 'The command line removed a model server of everyone’s',
+  ])
   expect(said('some.thing', {})).toBe('@bo changed something that this page does not know')
 })
 

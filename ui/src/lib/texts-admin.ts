@@ -10,6 +10,7 @@ export const admin = {
 
   people: {
     search: 'Name or handle',
+    intro: 'All who have an account. Guests have none, and are not listed here.',
     none: 'Nobody is called so.',
     you: 'you',
     roles: { owner: 'owner', admin: 'admin', person: 'person' },

@@ -59,7 +59,7 @@ export const words = {
   failedOf: (count: number) => `${count.toLocaleString()} failed`,
   size: (bytes: number) => `The database takes ${bytes < 1e9 ? `${tenths.format(bytes / 1e6)} MB` : `${tenths.format(bytes / 1e9)} GB`}.`,
   unpriced: (count: number, of: number) => (count === 0 ? '' : count === of ? 'What these answers cost is not known.' : `The price of ${count} of the answers is not known, and not in this cost.`),
-  pricing: 'What a model costs can be said by the setting PALAVER_PRICES; docs/usage.md has how.',
+  pricing: 'What a model costs can be said by the setting PALAVER_PRICES: {"its-name": {"input": 0.5, "output": 1.5}}, in dollars a million tokens.',
   estimated: (count: number) =>
     count === 0 ? '' : count === 1 ? 'The tokens of one answer were estimated.' : `The tokens of ${count} answers were estimated.`,
 }

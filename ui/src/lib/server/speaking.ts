@@ -31,9 +31,14 @@ export function setOwnSettings(calls: Calls, room: string, agent: string, wanted
   return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/settings`, wanted)
 }
 
-/** Keeps them for the next chat that is made. */
+/** Keeps them for the next chat that is made. One that cannot have them is not left behind without a word in it. */
 export function setAhead(session: Session, own: OwnWish): void {
   const some = own.instructions || own.model || typeof own.temperature === 'number'
-  session.ahead = some ? { own, set: ({ id, agents }) => setOwnSettings(session.api, id, agents[0]?.id ?? '', own) } : null
+  const set = ({ id, agents }: Room): Promise<unknown> =>
+    setOwnSettings(session.api, id, agents[0]?.id ?? '', own).catch(async (error: unknown) => {
+      await session.deleteRoom(id).catch(() => undefined)
+      throw error
+    })
+  session.ahead = some ? { own, set } : null
   session.changed.emit()
 }
