@@ -164,9 +164,11 @@ async def test_one_key_is_one_speaker_however_many_ask_at_once(door: Door) -> No
     assert await speaker("sk-other") not in same
 
 
+WORD = "/long 1"
+"""What the offline agent answers with one word."""
 ASKED: list[tuple[str, Any]] = [
-    ("chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
-    ("responses", {"input": "hi"}),
+    ("chat/completions", {"messages": [{"role": "user", "content": WORD}]}),
+    ("responses", {"input": WORD}),
 ]
 
 
@@ -218,10 +220,10 @@ async def test_for_a_key_that_is_limited_to_rooms_there_are_no_others(door: Door
     one, other = [await whole.conversations.create(items=[ITEM]) for _ in range(2)]
     asked_there = {
         made.id: [
-            await whole.responses.create(model="m", input="hi", conversation=made.id),
+            await whole.responses.create(model="m", input=WORD, conversation=made.id),
             await whole.chat.completions.create(
                 model="m",
-                messages=[{"role": "user", "content": "hi"}],
+                messages=[{"role": "user", "content": WORD}],
                 store=True,
                 extra_body={"conversation": made.id},
             ),
@@ -261,7 +263,7 @@ async def test_for_a_key_that_is_limited_to_rooms_there_are_no_others(door: Door
         assert got.status_code == 403, path
         assert "limited to some rooms" in got.text
     before = asked_there[one.id][0]
-    again = await limited.responses.create(model="m", input="hi", previous_response_id=before.id)
+    again = await limited.responses.create(model="m", input=WORD, previous_response_id=before.id)
     assert again.output_text
     listed = (await status(door, {"authorization": f"Bearer {whole.api_key}"})).json()["data"]
     assert {room["id"] for room in listed} == {one.id, other.id}, "none was made"
