@@ -31,4 +31,4 @@ async def test_a_stopping_server_ends_a_try_and_counts_what_came(running: Runnin
         assert script.requests.qsize() == 1
     async with running() as again:
         (row,) = (await used(again)).rows
-        assert (row.name, row.answers, row.output) == ("script", 1, 2)
+        assert (row.name, row.answers, row.output) == ("script/script-1", 1, 2)

@@ -163,7 +163,7 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
 
     posix_fallocate = os.posix_fallocate
     async with AsyncExitStack() as closing:
-        ground = await grounded(closing, settings, SystemClock(), None, None, None, None, None)
+        ground = await grounded(closing, settings, SystemClock(), *[None] * 6)
         held = ExchangeSpool(ground)
         with away(tmp_path), monkeypatch.context() as patched:
             patched.setattr(os, "posix_fallocate", full_at_first)
