@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.core.search.finding import Finding, finding
 
-from palaver.core.search import indexer
+from palaver.core.search import indexer, walk
 from palaver.store.read import feed
 from palaver.store.write.consumers import NoteConsumer, PruneFeed
 
@@ -39,7 +39,7 @@ async def test_what_was_there_before_is_read_in_pieces_beside_what_is_new(
     cursor = None
     while True:
         page = await here.find(ada, "word", limit=50, cursor=cursor)
-        assert page.complete
+        assert page.indexed_until is None
         found += [hit.message.id for hit in page.hits]
         if (cursor := page.cursor) is None:
             break
@@ -101,7 +101,9 @@ async def test_another_version_of_tokens_makes_it_anew(
     room = await here.world.room(ada)
     await here.say(room, ada, "word")
     await here.indexed()
-    monkeypatch.setattr(indexer, "TOKENS_VERSION", "another")
+    monkeypatch.setattr(indexer, "VERSION", "another")
+    monkeypatch.setattr(walk, "VERSION", "another")
+    assert not (await here.find(ada, "word")).complete, "of the older one nothing is taken"
     with capture_logs() as logs:
         await here.indexed()
     assert [one["event"] for one in logs] == ["search.begun", "search.whole"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings as effort, strategies as st
+from sqlalchemy.util import await_only
 from tests.core.search.finding import Finding, finding
 from tests.core.search.test_query import bad_texts
 from tests.support.texts import texts
@@ -227,10 +228,12 @@ async def test_any_text_is_answered_and_no_cursor_of_others(here: Finding) -> No
         "",
         "1",
         "1.2.3.4.5",
-        "1.2.3.4.5.6.7",
-        "-1.0.0.0.0.0",
-        "1.2.3.4.5.x",
-        "9" * 30 + ".0.0.0.0.0",
+        "1.2.3.4.5.6",
+        "1.2.3.4.5.6.x",
+        "1.2.3.4.5.6.a.a",
+        "-1.0.0.0.0.0.",
+        "1.2.3.4.5.x.",
+        "9" * 30 + ".0.0.0.0.0.",
     ):
         with pytest.raises(Refused) as refused:
             await here.find(ada, "x", cursor=cursor)
@@ -247,3 +250,76 @@ async def test_someone_of_few_rooms_finds_theirs_among_many_of_others(here: Find
         )
     await here.indexed()
     assert await here.texts(bo, "common") == [first.text]
+
+
+async def test_a_cursor_is_of_one_index_and_of_one_history(here: Finding) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    for number in range(6):
+        await here.say(room, ada, f"word {number}")
+    await here.indexed()
+
+    async def refused(cursor: str | None) -> None:
+        with pytest.raises(Refused) as refusal:
+            await here.find(ada, "word", limit=2, cursor=cursor)
+        assert refusal.value.code is Code.CURSOR_EXPIRED
+
+    first = await here.find(ada, "word", limit=2)
+    assert (await here.find(ada, "word", limit=2, cursor=first.cursor)).complete
+    await here.indexer.renew()
+    await refused(first.cursor)
+    await here.indexed()
+    await refused(first.cursor)
+    second = await here.find(ada, "word", limit=2)
+    assert second.complete
+    here.world.store.epoch = "e_another"  # as after a rollback that was noticed
+    await refused(second.cursor)
+    assert not (await here.find(ada, "word")).complete
+
+
+async def test_an_index_made_anew_between_two_looks_is_not_told_as_whole(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    for number in range(9):
+        await here.say(room, ada, f"word {number}")
+    await here.indexed()
+    propose = here.index.propose
+    looks: list[int] = []
+
+    async def proposed(wanted: Any, limit: int) -> Any:
+        looks.append(limit)
+        if len(looks) == 2:
+            await here.indexer.renew()
+            await here.indexed()
+        return await propose(wanted, min(limit, 3))
+
+    monkeypatch.setattr(here.index, "propose", proposed)
+    found = await here.find(ada, "word")
+    assert len(looks) == 2
+    assert (found.complete, found.indexed_until) == (False, 0)
+    assert len(await here.texts(ada, "word")) == 9
+
+
+@pytest.mark.postgres
+async def test_an_index_made_anew_within_a_look_is_not_told_as_whole(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with finding(postgres_url) as here:
+        ada = await here.world.person()
+        room = await here.world.room(ada)
+        await here.say(room, ada, "a word")
+        await here.indexed()
+        propose = here.index._engine.propose
+        renewed: list[bool] = []
+
+        def proposed(conn: Any, wanted: Any, limit: int) -> Any:
+            if not renewed:
+                renewed.append(True)
+                await_only(here.indexer.renew())
+            return propose(conn, wanted, limit)
+
+        monkeypatch.setattr(here.index._engine, "propose", proposed)
+        found = await here.find(ada, "word")
+        assert (found.complete, found.indexed_until) == (False, 0)

@@ -1,7 +1,7 @@
 """The index proposes every message that has the tokens, newest first, whatever is added in whatever order."""
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from palaver.clock import SystemClock
 from palaver.settings import Settings
 from palaver.store.search.index import (
+    PLACES,
     ROOM,
     Indexed,
     Progress,
@@ -95,7 +96,7 @@ async def test_the_messages_of_one_second_are_in_the_order_in_which_they_came(
     assert [seq for _, seq in await proposed(index, Wanted())] == list(range(299, -1, -1))
     assert progress.spill == 299
     assert (progress.top, progress.top_base) == (docid_of(5_000) + 299, docid_of(5_000))
-    before_the_next = Wanted(until=docid_of(5_000) + 8)
+    before_the_next = Wanted(until=docid_of(5_000) + PLACES)
     assert len(await proposed(index, before_the_next)) == 300, (
         "those that lie behind their time, too"
     )
@@ -139,26 +140,46 @@ async def test_one_process_at_a_time_works_on_it(postgres_url: str) -> None:
     await other.close()
 
 
-async def test_many_messages_of_a_second_cost_no_walk_each(
-    index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("many", [PLACES + 50, 20 * PLACES])
+async def test_a_second_of_more_messages_than_it_has_places_goes_on_behind(
+    index: SearchIndex, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    walked: list[int] = []
-    free_from = index._engine.free_from
+    asked: list[int] = []
+    lasts = index._engine.lasts
 
-    def counted(conn: Connection, docid: int) -> int:
-        walked.append(docid)
-        return free_from(conn, docid)
+    def counted(conn: Connection, seconds: Collection[int]) -> dict[int, int]:
+        asked.append(len(seconds))
+        return lasts(conn, seconds)
 
-    monkeypatch.setattr(index._engine, "free_from", counted)
-    progress, seconds = NEW, 20
-    for part in range(10):
-        entries = [
-            Indexed(second * SECOND, 1, part * 10_000 + second * 100 + number, ["x"])
-            for second in range(1, seconds + 1)
-            for number in range(10)
-        ]
-        await index.add(entries, Progress(epoch="e_1", version="1", position=part + 1), progress)
-        progress = await index.progress() or NEW
-    assert len(walked) <= 10 * seconds, "one for each second and batch, not for each message"
+    monkeypatch.setattr(index._engine, "lasts", counted)
+    progress = NEW
+    for second in (7, 5, 6):
+        for start in range(0, many, 500):
+            end = min(start + 500, many)
+            entries = [Indexed(second * SECOND, second, seq, ["x"]) for seq in range(start, end)]
+            after = Progress(epoch="e_1", version="1", position=second * many + end)
+            assert await index.add(entries, replace(after, spill=progress.spill), progress)
+            progress = await index.progress() or NEW
     found = await proposed(index, Wanted(), limit=500)
-    assert len(found) == len(set(found)) == 10 * 10 * seconds
+    assert len(found) == len(set(found)) == 3 * many, "each has a place of its own"
+    for second in (5, 6, 7):
+        in_order = [seq for key, seq in found if key == second]
+        assert in_order == sorted(in_order, reverse=True), "in the order in which they came"
+    assert {seq for key, seq in found[-PLACES:] if key == 5} == set(range(PLACES))
+    before_7 = await proposed(index, Wanted(until=docid_of(7 * SECOND)), limit=500)
+    assert {one for one in found if one[0] != 7} <= set(before_7)
+    batches = 3 * -(-many // 500)
+    assert len(asked) <= 10 * batches, "few questions a batch, not one a message"
+
+
+async def test_a_burst_does_not_lie_behind_what_came_after_it(index: SearchIndex) -> None:
+    """As when an index is made anew: room by room, each with its part of the burst."""
+    progress = NEW
+    for room, count in ((1, PLACES - 20), (2, 20), (3, 1)):
+        created_ms = 5_000 if room < 3 else 6_000
+        entries = [Indexed(created_ms, room, seq, ["x"]) for seq in range(count)]
+        after = Progress(epoch="e_1", version="1", position=room)
+        assert await index.add(entries, after, progress)
+        progress = await index.progress() or NEW
+    assert (await proposed(index, Wanted()))[0] == (3, 0)
+    assert progress.spill < PLACES

@@ -1,6 +1,7 @@
 /** A search under way: what is asked, what was found so far, page by page, and where somebody stood in it. */
 import type { Found, Hit } from '../lib/protocol'
 import type { Calls } from '../lib/server/calls'
+import { Problem } from '../lib/server/errors'
 
 export interface Asked {
   q: string
@@ -93,6 +94,7 @@ export class Listing {
       if (cursor === null) this.stop = null
     } catch (error) {
       if (times !== this.#times) return false
+      if (error instanceof Problem && error.code === 'cursor_expired') return this.look() // the index was made anew
       this.problem = error
     }
     this.waits = false

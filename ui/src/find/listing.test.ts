@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Found, Hit } from '../lib/protocol'
 import type { Calls } from '../lib/server/calls'
+import { Problem } from '../lib/server/errors'
 import { message } from '../testing'
 import { behind } from './behind'
 import { grouped, Listing } from './listing.svelte'
@@ -63,6 +64,20 @@ test('it goes on where it ended, in the same chat', async () => {
   expect(server.asked.map((path) => new URLSearchParams(path.split('?')[1])).map((asked) => [asked.get('q'), asked.get('room'), asked.get('cursor')])).toEqual([
     ['a&b', 'r_1', null], ['a&b', 'r_1', 'next'],
   ])
+})
+
+test('a search whose index was made anew begins again by itself', async () => {
+  const cursors: (string | null)[] = []
+  const calls = { call: (_: string, path: string) => {
+    const cursor = new URLSearchParams(path.split('?')[1]).get('cursor')
+    cursors.push(cursor)
+    return cursor === null ? Promise.resolve(answer(hit('a', 10 - cursors.length))) : Promise.reject(new Problem('cursor_expired'))
+  } } as unknown as Calls
+  const list = new Listing(calls, 5)
+  list.query = 'one'
+  await list.look()
+  await list.more()
+  expect([cursors, list.hits.map((one) => one.message.seq), list.problem, list.waits]).toEqual([[null, 'next', null], [7], null, false])
 })
 
 test('what failed is asked for once more, and what is there stays', async () => {

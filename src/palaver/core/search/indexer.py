@@ -19,13 +19,14 @@ from palaver.store.search.index import (
     AUTHOR,
     FACT,
     ROOM,
+    VERSION,
     Indexed,
     Progress,
     SearchIndex,
     token_of,
 )
 from palaver.store.store import Store
-from palaver.store.tokens import TOKENS_VERSION, tokens
+from palaver.store.tokens import tokens
 from palaver.store.write.consumers import NoteConsumer
 
 MESSAGES_AT_ONCE = 500
@@ -112,14 +113,15 @@ class Indexer:
 
     def _fits(self, progress: Progress, first: int, last: int) -> bool:
         """Whether the index is one of this database, and the feed reaches back to its end."""
-        same = (progress.epoch, progress.version) == (self._store.epoch, TOKENS_VERSION)
+        same = (progress.epoch, progress.version) == (self._store.epoch, VERSION)
         return same and first - 1 <= progress.position <= last
 
     async def _begin(self, known: Progress | None, last: int) -> bool:
         log.info("search.begun", anew=known is not None)
         anew = Progress(
             epoch=self._store.epoch,
-            version=TOKENS_VERSION,
+            version=VERSION,
+            build=self._clock.new_id(),
             position=last,
             begun=last,
             scanned=(0, 0),

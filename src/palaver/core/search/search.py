@@ -9,6 +9,7 @@ nothing can move past between two of them, and what is seen twice is told apart 
 The order of pages is that of docids (`store.search.index`), which what is not indexed yet gets of its time; within a
 page it is that of time. A cursor holds where the page ended and how far the index was when its search began: what was
 beyond it then is looked at again for the next page, and so neither lost nor doubled by having been indexed meanwhile.
+In an index that was made anew messages have other places: a cursor of the one before is refused.
 """
 
 import re
@@ -34,7 +35,7 @@ from palaver.store.store import Store
 LIMIT_MAX = 100
 RANKED_MAX = 2_000
 """So many hits are ranked by relevance, the newest ones."""
-_CURSOR = re.compile(r"\d{1,18}(?:\.\d{1,18}){5}")
+_CURSOR = re.compile(r"\d{1,18}(?:\.\d{1,18}){5}\.[0-9a-f]{0,32}")
 
 
 class Hit(Struct, frozen=True, kw_only=True):
@@ -84,7 +85,8 @@ class Search:
 
         By relevance the newest 2,000 hits are ranked, and there is no cursor. `room`: in this one alone.
         `offset_minutes`: how far ahead of UTC the days are that the query names.
-        Refused: `query_too_long`, `limit_invalid`, `cursor_invalid`, `room_not_found`.
+        Refused: `query_too_long`, `limit_invalid`, `cursor_invalid`, `room_not_found`, `cursor_expired` (the index was
+        made anew since).
         """
         query = parse(text, now_ms=self._clock.now_ms(), offset_minutes=offset_minutes)
         limit = validation.page_size(limit, LIMIT_MAX)
@@ -165,5 +167,6 @@ def _time(one: Seen) -> tuple[int, Place]:
 def _place(cursor: str) -> tuple[Place, Beyond]:
     if not _CURSOR.fullmatch(cursor):
         raise Refused(Code.CURSOR_INVALID, "This cursor is none of a search's.")
-    docid, key, seq, *begun = map(int, cursor.split("."))
-    return (docid, key, seq), Beyond(*begun)
+    *numbers, build = cursor.split(".")
+    docid, key, seq, position, top, base = map(int, numbers)
+    return (docid, key, seq), Beyond(position, top, base, build)

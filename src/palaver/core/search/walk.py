@@ -12,7 +12,7 @@ from palaver.core.search.match import Facts, Match, match
 from palaver.core.search.query import Query, Trait
 from palaver.core.search.scope import ROOMS_FEW, Scope, few_rooms
 from palaver.core.search.traits import traits_of
-from palaver.errors import Unavailable
+from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Message
 from palaver.store.engine.executors import Lane
 from palaver.store.read import rights, search
@@ -20,8 +20,9 @@ from palaver.store.search.index import (
     AUTHOR,
     DOCID_MAX,
     FACT,
+    PLACES,
     ROOM,
-    SECOND_BITS,
+    VERSION,
     Progress,
     Proposal,
     SearchIndex,
@@ -57,7 +58,7 @@ class Seen(NamedTuple):
 
 
 class Beyond(Struct, frozen=True):
-    """What a search looks at beside the index, the same for each of its pages: the feed from a position on.
+    """What a search looks at beside the index (a `build` of it), on each page the same: the feed from a position on.
 
     These messages get docids behind `top` where their time is not before that of `base`, as the indexer will give them.
     """
@@ -65,6 +66,7 @@ class Beyond(Struct, frozen=True):
     position: int = 0
     top: int = 0
     base: int = 0
+    build: str = ""
 
 
 class Walk(Struct, kw_only=True):
@@ -156,7 +158,7 @@ class Walk(Struct, kw_only=True):
         low = 0 if query.since_ms is None else docid_of(query.since_ms)
         until = DOCID_MAX
         if query.until_ms is not None:
-            until = docid_of(query.until_ms) + (1 << SECOND_BITS)
+            until = docid_of(query.until_ms) + PLACES
         return Wanted(words=words, among=among, low=low, until=until)
 
     async def _narrowed(self, wanted: Wanted) -> Wanted:
@@ -167,17 +169,29 @@ class Walk(Struct, kw_only=True):
         return replace(wanted, among=[*wanted.among, _tokens(ROOM, keys)])
 
     async def _propose(self, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
-        """What the index proposes; nothing while it cannot be asked."""
+        """What the index proposes; nothing while it cannot be asked, or once it is another one than at the beginning.
+
+        Refused: `cursor_expired`, for a search that goes on.
+        """
         try:
             progress, proposed, down = await self.index.propose(wanted, limit)
         except Unavailable:
             progress, proposed, down = None, [], wanted.low
-        if progress is None or progress.epoch != self.store.epoch:
+        if progress is not None and not self._fits(progress):
+            if self.below != TOP:
+                raise Refused(Code.CURSOR_EXPIRED, "The index was made anew. Search again.")
+            progress = None
+        if progress is None:
             self.progress = None
             return [], wanted.low
         if self.progress is None or progress.scanned is not None:  # else it is where it began
             self.progress = progress
         return proposed, down
+
+    def _fits(self, progress: Progress) -> bool:
+        """Whether this is an index of this database, and still the one with which the search began."""
+        same = (progress.epoch, progress.version) == (self.store.epoch, VERSION)
+        return same and (self.begun is None or progress.build == self.begun.build)
 
     async def _begin(self, proposed: Sequence[Proposal]) -> list[Seen]:
         """Hits in what the feed has beyond a position, and what waits for it, and those of the first proposals."""
@@ -185,7 +199,7 @@ class Walk(Struct, kw_only=True):
         if begun is None:
             begun = Beyond()
             if progress is not None:
-                begun = Beyond(progress.position, progress.top, progress.top_base)
+                begun = Beyond(progress.position, progress.top, progress.top_base, progress.build)
         self.begun = begun
         looked = await self.store.read(
             search.seen_and_beyond,

@@ -5,15 +5,13 @@ its position in the feed it leaves nothing out. It is derived: of another databa
 or damaged, it is made anew. SQLite keeps it in a file of its own, so that its merges are in no message's way;
 PostgreSQL in two tables that no revision knows.
 
-Each message has a `docid`: its time in seconds, times eight, or the next that is free. So the order of docids is that
-of time, also of what was imported later; `spill` says how far one may lie behind its time. Rows, position and progress
-are one transaction.
+Each message has a `docid`: its second has 128 of them, and it gets the one behind the last, or where the second is
+full, that of the next one that is not. So the order of docids is that of time, also of what was imported later; `spill`
+says how far one may lie behind its time. Rows, position and progress are one transaction.
 """
 
 import asyncio
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeVar
@@ -26,14 +24,15 @@ from sqlalchemy import Connection
 from palaver.errors import PalaverError
 from palaver.store.engine import errors
 from palaver.store.engine.base import Database
+from palaver.store.tokens import TOKENS_VERSION
 
 T = TypeVar("T")
 
-SECOND_BITS = 3
-"""Docids of a second: so many bits."""
-_NEAR = 2 << SECOND_BITS
-NEXT_REMEMBERED = 1_024
-RUNS_REMEMBERED = 10_000
+SECOND_BITS = 7
+PLACES = 1 << SECOND_BITS
+"""So many docids a second has."""
+VERSION = f"{SECOND_BITS}/{TOKENS_VERSION}"
+"""Of docids and tokens: an index of another version is made anew."""
 LEASE_MS = 5_000
 DOCID_MAX = 2**62
 
@@ -45,14 +44,15 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 class Progress(Struct, frozen=True, kw_only=True):
     """How far the index is.
 
-    `position` in the feed, `begun`: the one at which the index was new. `scanned`: while what was there before is read,
-    the key of a room and a seq; else None. `spill`: how far a docid lies behind the first one of its time, at most.
-    `top`: the last docid, `top_base`: the first one of its time.
+    `build`: another one each time that it is made anew. `position` in the feed, `begun`: the one at which it was new.
+    `scanned`: while what was there before is read, the key of a room and a seq; else None. `spill`: how far docids lie
+    behind the first one of their time, at most. `top`: the last docid, `top_base`: the first one of its time.
     """
 
     epoch: str
     version: str
     position: int
+    build: str = ""
     begun: int = 0
     scanned: tuple[int, int] | None = None
     spill: int = 0
@@ -122,12 +122,8 @@ class Engine(Protocol):
         """Inserts messages, in the order of their docids."""
         ...
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
-        """Those of the docids that messages have."""
-        ...
-
-    def free_from(self, conn: Connection, docid: int) -> int:
-        """The first docid from this one on that no message has."""
+    def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
+        """By the first docid of each of these seconds, the last one that a message has; the one before, if none has."""
         ...
 
     def propose(self, conn: Connection, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
@@ -150,10 +146,6 @@ class SearchIndex:
         self._database: Database | None = connect()
         self._damaged = False
         self._writes = asyncio.Lock()
-        self._next: OrderedDict[int, int] = OrderedDict()
-        self._firsts: list[int] = []
-        self._ends: list[int] = []
-        """Runs of docids that were found taken: the first one of each, in their order, and the one behind its last."""
 
     async def start(self) -> None:
         """Opens it for writing, and so makes the file that others read. Unavailable: `database_unavailable`."""
@@ -180,8 +172,6 @@ class SearchIndex:
         def begun(conn: Connection) -> None:
             self._engine.lock(conn)
             if self._engine.load(conn) == known:
-                for remembered in (self._next, self._firsts, self._ends):
-                    remembered.clear()
                 self._engine.create(conn)
                 self._engine.save(conn, progress)
 
@@ -204,14 +194,21 @@ class SearchIndex:
     async def propose(
         self, wanted: Wanted, limit: int
     ) -> tuple[Progress | None, list[Proposal], int]:
-        """How far it is, as `progress`, and what it proposes then, as `Engine.propose`: read in this order."""
+        """How far it is, as `progress`, and what it proposes then, as `Engine.propose`: read in this order.
+
+        Nothing where it was made anew meanwhile, which PostgreSQL shows to whoever has begun to read (`TRUNCATE`).
+        """
 
         def proposed(conn: Connection) -> tuple[Progress | None, list[Proposal], int]:
             progress = self._engine.load(conn)
             if progress is None:
                 return None, [], wanted.low
             high = min(wanted.high, wanted.until + progress.spill)
-            return progress, *self._engine.propose(conn, replace(wanted, high=high), limit)
+            found = self._engine.propose(conn, replace(wanted, high=high), limit)
+            after = self._engine.load(conn)
+            if after is None or after.build != progress.build:
+                return None, [], wanted.low
+            return progress, *found
 
         return (None, [], wanted.low) if self._damaged else await self._reading(proposed)
 
@@ -225,58 +222,26 @@ class SearchIndex:
     ) -> tuple[list[Row], Progress]:
         """Rows with their docids, in the order of these, and what they change of the progress."""
         ordered = sorted(entries, key=attrgetter("created_ms", "room_key", "seq"))
-        parts = [
-            (base, list(those))
-            for base, those in groupby(ordered, lambda one: docid_of(one.created_ms))
-        ]
-        windows = [self._window(base, len(those)) for base, those in parts]
-        taken = self._engine.taken(conn, [*set[int]().union(*windows)])
+        bases = {docid_of(one.created_ms) for one in ordered}
+        lasts = self._engine.lasts(conn, bases)
         spill, top, top_base = progress.spill, progress.top, progress.top_base
         rows: list[Row] = []
-        for (base, those), window in zip(parts, windows, strict=True):
-            docid, stop = window.start, window.stop
-            for number, entry in enumerate(those):
-                while docid in taken:
-                    docid += 1
-                if docid >= stop:
-                    docid = self._behind_run(conn, docid)
-                    stop = docid + len(those) - number + _NEAR
-                    taken |= self._engine.taken(conn, list(range(docid, stop)))
-                    while docid in taken:
-                        docid += 1
-                taken.add(docid)
+        for base, those in groupby(ordered, lambda one: docid_of(one.created_ms)):
+            second = base
+            for entry in those:
+                while (docid := lasts[second] + 1) == second + PLACES:
+                    second += PLACES
+                    if (
+                        second not in lasts
+                    ):  # twice as far each time: very many may be of one second
+                        ahead = range(second, 2 * second - base, PLACES)
+                        lasts = self._engine.lasts(conn, ahead) | lasts
+                lasts[second] = docid
                 rows.append((docid, entry.room_key, entry.seq, entry.words))
-            self._next[base] = docid
-            self._next.move_to_end(base)
-            spill = max(spill, docid - base)
-            if docid > top:
-                top, top_base = docid, base
-        while len(self._next) > NEXT_REMEMBERED:
-            self._next.popitem(last=False)
+                spill = max(spill, docid - base)
+                if docid > top:
+                    top, top_base = docid, base
         return sorted(rows), replace(progress, spill=spill, top=top, top_base=top_base)
-
-    def _behind_run(self, conn: Connection, docid: int) -> int:
-        """The first docid from this one on that is free: where so many came at once that they reach far, it is far."""
-        firsts, ends = self._firsts, self._ends
-        at = bisect_right(firsts, docid) - 1
-        if at < 0 or docid > ends[at]:
-            at += 1
-            firsts.insert(at, docid)
-            ends.insert(at, docid)
-        ends[at] = self._engine.free_from(conn, ends[at])
-        while at + 1 < len(firsts) and firsts[at + 1] <= ends[at]:
-            del firsts[at + 1]
-            ends[at] = max(ends[at], ends.pop(at + 1))
-        found = ends[at]
-        if len(firsts) > RUNS_REMEMBERED:
-            firsts.clear()
-            ends.clear()
-        return found
-
-    def _window(self, base: int, count: int) -> range:
-        """Where the docids of so many messages of one second are looked for first."""
-        start = self._next.get(base, base)
-        return range(start, start + count + _NEAR)
 
     async def _reading(self, work: Callable[[Connection], T]) -> T:
         return await self._guarded(lambda database: database.reading(work))

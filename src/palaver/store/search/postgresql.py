@@ -6,13 +6,14 @@ old, or sorts a million hits for one that is common. So its own estimate decides
 and sorted; many are found by walking from the newest on, in steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from palaver.store.search.index import (
     LEASE_MS,
+    PLACES,
     Progress,
     Proposal,
     Row,
@@ -48,11 +49,11 @@ _INSERT = """
 INSERT INTO search_index SELECT docid, room_key, seq, array_to_tsvector(string_to_array(words, ' '))
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS given (docid, room_key, seq, words)
 """
-_TAKEN = "SELECT docid FROM search_index WHERE docid = ANY($1::bigint[])"
-_FREE = """
-SELECT docid + 1 FROM search_index AS here WHERE docid >= $1
-AND NOT EXISTS (SELECT 1 FROM search_index AS next WHERE next.docid = here.docid + 1) ORDER BY docid LIMIT 1
-"""
+_LASTS = f"""
+SELECT second, coalesce(
+  (SELECT max(docid) FROM search_index WHERE docid >= second AND docid < second + {PLACES}), second - 1
+) AS last FROM unnest($1::bigint[]) AS second
+"""  # noqa: S608  our own number
 _WHERE = "FROM search_index WHERE words @@ CAST($1::text AS tsquery) AND docid >= $2 AND docid < $3"
 _ESTIMATE = f"EXPLAIN (FORMAT JSON) SELECT docid {_WHERE}"
 _BY_WORDS = f"""
@@ -87,7 +88,8 @@ class PostgresqlEngine:
         """As `Engine.load`."""
         if conn.exec_driver_sql(_IS_THERE).scalar() is None:
             return None
-        return progress_of(conn.exec_driver_sql("SELECT said FROM search_progress").scalar_one())
+        said = conn.exec_driver_sql("SELECT said FROM search_progress").scalar()
+        return None if said is None else progress_of(said)
 
     def claim(self, conn: Connection, owner: str) -> bool:
         """As `Engine.claim`. Where there is no index, whoever comes may make it."""
@@ -106,15 +108,9 @@ class PostgresqlEngine:
             said = [" ".join(one) for one in words]
             conn.exec_driver_sql(_INSERT, (list(docids), list(rooms), list(seqs), said))
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
-        """As `Engine.taken`."""
-        return {*conn.exec_driver_sql(_TAKEN, (list(docids),)).scalars()}
-
-    def free_from(self, conn: Connection, docid: int) -> int:
-        """As `Engine.free_from`."""
-        text = "SELECT 1 FROM search_index WHERE docid = $1"
-        there = conn.exec_driver_sql(text, (docid,)).first()
-        return docid if there is None else conn.exec_driver_sql(_FREE, (docid,)).scalar_one()
+    def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
+        """As `Engine.lasts`."""
+        return {row.second: row.last for row in conn.exec_driver_sql(_LASTS, ([*seconds],))}
 
     def propose(self, conn: Connection, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
         """As `Engine.propose`."""

@@ -4,13 +4,21 @@ The tokens are made by us, so FTS5 only has to part them at the blanks; it keeps
 it half as large, and knows AND, OR and prefixes. Its text is quoted: nothing in a token means anything to MATCH.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from palaver.store.search.index import Progress, Proposal, Row, Wanted, progress_of, said_of
+from palaver.store.search.index import (
+    PLACES,
+    Progress,
+    Proposal,
+    Row,
+    Wanted,
+    progress_of,
+    said_of,
+)
 
 _CREATE = """
 DROP TABLE IF EXISTS words;
@@ -22,11 +30,11 @@ CREATE TABLE docs (docid INTEGER PRIMARY KEY, room_key INTEGER NOT NULL, seq INT
 CREATE TABLE progress (said TEXT NOT NULL)
 """
 _IS_THERE = "SELECT 1 FROM sqlite_master WHERE name = 'progress'"
-_TAKEN = "SELECT docid FROM docs WHERE docid IN (SELECT value FROM json_each(?))"
-_FREE = """
-SELECT docid + 1 FROM docs AS here WHERE docid >= ?
-AND NOT EXISTS (SELECT 1 FROM docs AS next WHERE next.docid = here.docid + 1) ORDER BY docid LIMIT 1
-"""
+_LASTS = f"""
+SELECT value AS second, coalesce(
+  (SELECT max(docid) FROM docs WHERE docid >= value AND docid < value + {PLACES}), value - 1
+) AS last FROM json_each(?)
+"""  # noqa: S608  our own number
 _PROPOSE = """
 SELECT docs.docid, docs.room_key, docs.seq FROM words JOIN docs ON docs.docid = words.rowid
 WHERE words MATCH ? AND words.rowid >= ? AND words.rowid < ? ORDER BY words.rowid DESC LIMIT ?
@@ -68,14 +76,10 @@ class SqliteEngine:
             said = [(docid, " ".join(words)) for docid, _, _, words in rows]
             conn.exec_driver_sql("INSERT INTO words (rowid, tokens) VALUES (?, ?)", said)
 
-    def taken(self, conn: Connection, docids: Sequence[int]) -> set[int]:
-        """As `Engine.taken`."""
-        return {*conn.exec_driver_sql(_TAKEN, (orjson.dumps(docids).decode(),)).scalars()}
-
-    def free_from(self, conn: Connection, docid: int) -> int:
-        """As `Engine.free_from`."""
-        there = conn.exec_driver_sql("SELECT 1 FROM docs WHERE docid = ?", (docid,)).first()
-        return docid if there is None else conn.exec_driver_sql(_FREE, (docid,)).scalar_one()
+    def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
+        """As `Engine.lasts`."""
+        asked = orjson.dumps([*seconds]).decode()
+        return {row.second: row.last for row in conn.exec_driver_sql(_LASTS, (asked,))}
 
     def propose(self, conn: Connection, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
         """As `Engine.propose`."""

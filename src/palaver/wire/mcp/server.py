@@ -35,6 +35,7 @@ HINTS = types.ToolAnnotations(
 NEXT = {
     Code.ROOM_NOT_FOUND: "Call list_rooms: it tells which rooms there are.",
     Code.CURSOR_INVALID: "Leave the cursor out to begin anew.",
+    Code.CURSOR_EXPIRED: "Leave the cursor out to begin anew.",
     Code.HISTORY_RESET: "Call read without 'after' for the newest messages.",
 }
 """What to do about a refusal, where it does not say so itself."""
