@@ -248,6 +248,28 @@ def test_every_module_says_what_it_is() -> None:
     expect_none([name for name, _, tree in modules() if not ast.get_docstring(tree)])
 
 
+def test_every_refusal_is_a_sentence() -> None:
+    """What a caller is told begins with a capital and ends with a full stop."""
+    found: list[str] = []
+    for name, _, tree in modules():
+        if name == "wire.classic.accounts":  # the words are those of another program
+            continue
+        for call in [one for one in ast.walk(tree) if isinstance(one, ast.Call)]:
+            kind = call.func.id if isinstance(call.func, ast.Name) else ""
+            if kind not in {"Refused", "Unavailable"} or len(call.args) < 2:
+                continue
+            told = call.args[1]
+            parts = told.values if isinstance(told, ast.JoinedStr) else [told]
+            texts = [one.value for one in parts if isinstance(one, ast.Constant)]
+            if isinstance(parts[0], ast.Constant) and str(texts[0])[:1].islower():
+                found.append(f"{name}: {texts[0]}")
+            if isinstance(told, ast.JoinedStr | ast.Constant) and (
+                not isinstance(parts[-1], ast.Constant) or str(texts[-1])[-1] not in ".?"
+            ):
+                found.append(f"{name}: …{texts[-1]}")
+    expect_none(found)
+
+
 def is_empty(tree: ast.Module) -> bool:
     """Whether there is a docstring and nothing else."""
     return len(tree.body) <= 1

@@ -271,7 +271,7 @@ def refusal(
     whether they may `OVERSEE`.
     """
     if everyones and action in PROTECTED and (role is not None or oversees):
-        return Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
+        return Refused(Code.ROOM_PROTECTED, "A room that is open to everyone has no owner.")
     if oversees and action in OVERSEEN:
         return None
     if role is None:

@@ -46,7 +46,7 @@ class _Tasks(asyncio.TaskGroup):
             return super().create_task(coro, **options)
         except RuntimeError:
             coro.close()
-            raise Unavailable(Code.SHUTTING_DOWN, "the server is stopping") from None
+            raise Unavailable(Code.SHUTTING_DOWN, "The server is stopping.") from None
 
 
 @asynccontextmanager

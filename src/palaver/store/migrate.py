@@ -232,7 +232,7 @@ def epoch(conn: Connection) -> str:
     if found is None:
         raise Refused(
             Code.DATABASE_INCOMPLETE,
-            "the database is an unfinished copy; repeat the command that made it",
+            "The database is an unfinished copy; repeat the command that made it.",
         )
     return found
 
@@ -246,8 +246,8 @@ def renew_epoch(conn: Connection, new: str, *, known: str) -> str:
 def _older(found: str | None) -> Refused:
     return Refused(
         Code.DATABASE_OLDER,
-        f"the database is at revision {found or 'none'}, this program needs {head()}; "
-        "run `palaver db upgrade`",
+        f"The database is at revision {found or 'none'}, this program needs {head()}; "
+        "run `palaver db upgrade`.",
     )
 
 
@@ -255,8 +255,8 @@ def _refuse_newer(found: str | None) -> None:
     if found is not None and found not in revisions():
         raise Refused(
             Code.DATABASE_NEWER,
-            f"the database is at revision {found}, which this program does not know; "
-            "it was made by a newer one",
+            f"The database is at revision {found}, which this program does not know; "
+            "it was made by a newer one.",
         )
 
 
@@ -266,5 +266,5 @@ def _refuse_strangers(conn: Connection) -> None:
     if names:
         raise Refused(
             Code.DATABASE_URL_INVALID,
-            f"the database has tables that are not Palaver's: {', '.join(sorted(names))}",
+            f"The database has tables that are not Palaver's: {', '.join(sorted(names))}.",
         )

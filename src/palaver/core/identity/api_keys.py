@@ -229,7 +229,7 @@ def _scopes(words: Collection[str]) -> frozenset[Scope]:
     unknown = [word for word in words if word not in list(Scope)]
     if unknown:
         there = f"There are: {', '.join(Scope)}."
-        raise Refused(Code.BAD_REQUEST, f"There is no scope {', '.join(unknown)}. {there}")
+        raise Refused(Code.BAD_REQUEST, f"There is no scope {', '.join(unknown)}. {there}.")
     found = frozenset(Scope(word) for word in words)
     return found if found - {Scope.KEEP_UNSTORED} else found | {Scope.ALL}
 

@@ -39,7 +39,7 @@ def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> 
     """
     with _target(file), _unfinished(file) as part:
         if file.exists() and (not force or _same(url, file)):
-            raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name")
+            raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name.")
         if parsed(url).drivername == SQLITE:
             alone(partial(_copy_file, part, progress), Place(url))
         else:
@@ -71,7 +71,7 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
     with ExitStack() as ending:
         ending.callback(taken(path).release)
         if path.exists() and not force:
-            raise Refused(Code.DATABASE_NOT_EMPTY, f"{path} is there already; --force replaces it")
+            raise Refused(Code.DATABASE_NOT_EMPTY, f"{path} is there already; --force replaces it.")
         path = path.resolve()  # a link stays one
         ending.enter_context(_target(path))
         part = ending.enter_context(_unfinished(path))
@@ -96,7 +96,7 @@ def copy(source: str, target: str, progress: Progress, *, force: bool = False) -
     with ExitStack() as ending:
         if old is not None:
             if not files.there(old):
-                raise Refused(Code.DATABASE_MISSING, f"there is no database at {old}")
+                raise Refused(Code.DATABASE_MISSING, f"There is no database at {old}.")
             with files.usable(old):
                 ending.callback(FileLock(old).release)
         if new is not None:
@@ -122,7 +122,7 @@ def _copy_file(part: Path, progress: Progress, source: Connection) -> None:
         progress("copying", total - remaining, total)
 
     if migrate.revision(source) is None:
-        raise Refused(Code.DATABASE_MISSING, "there is no Palaver database in the file")
+        raise Refused(Code.DATABASE_MISSING, "There is no Palaver database in the file.")
     with closing(sqlite3.connect(part)) as made:
         raw = cast(sqlite3.Connection, source.connection.dbapi_connection)
         raw.backup(made, pages=STEP_PAGES, progress=told, sleep=0)
@@ -139,7 +139,7 @@ def _whole(file: Path, progress: Progress) -> Verdict:
     if verdict.faults:
         first = verdict.faults[0].what
         raise Refused(
-            Code.DATABASE_DAMAGED, f"{file} is damaged: {first} (`palaver verify` says more)"
+            Code.DATABASE_DAMAGED, f"{file} is damaged: {first} (`palaver verify` says more)."
         )
     return verdict
 
@@ -175,7 +175,7 @@ def _target(file: Path) -> Generator[None]:
 
 
 def _unwritable(file: Path, why: object) -> Refused:
-    return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; {OTHER_PLACE}")
+    return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; {OTHER_PLACE}.")
 
 
 def _upgrade(url: str, old: Path | None = None) -> None:

@@ -123,7 +123,7 @@ def copy_rows(
         if copied:
             raise Refused(
                 Code.DATABASE_NOT_EMPTY,
-                "the target was copied before, and used or changed since; --force replaces it",
+                "The target was copied before, and used or changed since; --force replaces it.",
             ) from None
         with target.begin():  # what is there is of no use: the next attempt does not go on with it
             _UNSET_META.run(target, COPYING)
@@ -133,7 +133,7 @@ def copy_rows(
 def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, force: bool) -> bool:
     """Whether all was copied before, by an attempt that was killed after its end."""
     if target.dialect.name == POSTGRESQL and target.execute(text(SERVERS)).scalar_one():
-        raise Refused(Code.DATABASE_LOCKED, "a Palaver server uses the target; stop it first")
+        raise Refused(Code.DATABASE_LOCKED, "A Palaver server uses the target; stop it first.")
     if migrate.META.value(target, COPYING) == epoch:
         return False
     if migrate.META.value(target, COPIED) == epoch and not force:
@@ -142,7 +142,7 @@ def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, forc
         if not force:
             raise Refused(
                 Code.DATABASE_NOT_EMPTY,
-                "there is something in the target already; --force replaces it",
+                "There is something in the target already; --force replaces it.",
             )
         for plain in reversed(tables):
             plain.empty.run(target)
@@ -164,8 +164,8 @@ def _compared(source: Connection, target: Connection, plain: _Plain) -> Iterator
             return
     raise Refused(
         Code.DATABASE_INCOMPLETE,
-        f"the rows of {plain.name} are not the same: the source was changed meanwhile. "
-        "Stop its servers and repeat the command with --force",
+        f"The rows of {plain.name} are not the same: the source was changed meanwhile. "
+        "Stop its servers and repeat the command with --force.",
     )
 
 

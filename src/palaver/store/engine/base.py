@@ -56,13 +56,13 @@ def parsed(url: str) -> URL:
         found = make_url(url)
         (found.host or "").encode("idna")
     except (ArgumentError, ValueError):
-        raise Refused(Code.DATABASE_URL_INVALID, "the database URL is not a URL") from None
+        raise Refused(Code.DATABASE_URL_INVALID, "The database URL is not a URL.") from None
     name = found.drivername
     if name in {SQLITE, "sqlite+pysqlite"}:
         if found.host or "?" in url:
             raise Refused(
                 Code.DATABASE_URL_INVALID,
-                "a SQLite URL is sqlite:///path, with three slashes and without parameters; %3F is a ? in the path",
+                "A SQLite URL is sqlite:///path, with three slashes and without parameters; %3F is a ? in the path.",
             )
         file = sqlite_file(url)
         return URL.create(SQLITE, database=MEMORY if file is None else f"{file}")
@@ -70,7 +70,7 @@ def parsed(url: str) -> URL:
         return found.set(drivername="postgresql+asyncpg")
     raise Refused(
         Code.DATABASE_URL_INVALID,
-        f"the database {name!r} is not known; use sqlite:///path or postgresql://host/name",
+        f"The database {name!r} is not known; use sqlite:///path or postgresql://host/name.",
     )
 
 

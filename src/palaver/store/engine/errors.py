@@ -86,23 +86,23 @@ def damaged(error: BaseException) -> Refused | None:
     """
     if not _is(error, _SQLITE_DAMAGED):
         return None
-    detail = f"the file is damaged or no database, or its disk cannot be read: {cause_of(error)}"
+    detail = f"The file is damaged or no database, or its disk cannot be read: {cause_of(error)}."
     return Refused(Code.DATABASE_DAMAGED, detail)
 
 
 def full() -> Unavailable:
     """The disk is full."""
-    return Unavailable(Code.DATABASE_FULL, "the database's disk is full")
+    return Unavailable(Code.DATABASE_FULL, "The database's disk is full.")
 
 
 def away() -> Unavailable:
     """The database does not answer, or not now."""
-    return Unavailable(Code.DATABASE_UNAVAILABLE, "the database cannot be reached right now")
+    return Unavailable(Code.DATABASE_UNAVAILABLE, "The database cannot be reached right now.")
 
 
 def internal() -> Unavailable:
     """Something unexpected, which the log tells about."""
-    return Unavailable(Code.INTERNAL, "something went wrong on the server; its log says what")
+    return Unavailable(Code.INTERNAL, "Something went wrong on the server; its log says what.")
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -125,7 +125,9 @@ def _postgresql(state: str) -> Unavailable | None:
     if state == _POSTGRES_FULL:
         return full()
     if state in _POSTGRES_CROSSED:
-        return Unavailable(Code.TOO_BUSY, "others are writing to the same rooms", retry_ms=RETRY_MS)
+        return Unavailable(
+            Code.TOO_BUSY, "Others are writing to the same rooms.", retry_ms=RETRY_MS
+        )
     known = state in _POSTGRES_AWAY or state.startswith(_POSTGRES_AWAY_CLASSES)
     return away() if known else None
 

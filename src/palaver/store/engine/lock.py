@@ -56,8 +56,8 @@ class FileLock:
             os.close(self._descriptor)
             raise Refused(
                 Code.DATABASE_LOCKED,
-                f"the database {database} is in use by process {owner or 'unknown'}; "
-                "one process at a time may use a SQLite file",
+                f"The database {database} is in use by process {owner or 'unknown'}; "
+                "one process at a time may use a SQLite file.",
             ) from None
         return os.fstat(self._descriptor).st_nlink > 0
 
@@ -105,7 +105,7 @@ def _put_back(database: Path) -> None:
         raise Refused(
             Code.PLACE_UNUSABLE,
             f"{database} has another name (a hard link), under which a second server could open it;"
-            " make one of them a copy",
+            " make one of them a copy.",
         )
 
 

@@ -81,7 +81,7 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
 def _sqlite(url: URL, stack: AsyncExitStack, *, writes: bool) -> Connection:
     path = file_of(url)
     if path is None or not (files.there(path, writes=writes) or writes):
-        raise Refused(Code.DATABASE_MISSING, f"there is no database at {url.database}")
+        raise Refused(Code.DATABASE_MISSING, f"There is no database at {url.database}.")
     engine = (
         writing_engine(path, wait_ms=WAIT_MS) if writes else reading_engine(path, wait_ms=WAIT_MS)
     )

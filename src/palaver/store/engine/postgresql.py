@@ -289,6 +289,6 @@ def address_of(url: URL, clock: Clock, settings: Settings) -> tuple[URL, dict[st
     if strange:
         raise Refused(
             Code.DATABASE_URL_INVALID,
-            f"the database URL has options that are not known: {', '.join(strange)}",
+            f"The database URL has options that are not known: {', '.join(strange)}.",
         )
     return url.set(query=query), arguments

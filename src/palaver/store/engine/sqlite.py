@@ -60,7 +60,7 @@ class SqliteDatabase:
     def __init__(self, path: Path | None, settings: Settings, clock: Clock, lanes: Lanes) -> None:
         if path is None and not lanes.shared:
             raise Refused(
-                Code.DATABASE_URL_INVALID, "a database in memory is for one thread, in tests"
+                Code.DATABASE_URL_INVALID, "A database in memory is for one thread, in tests."
             )
         _check_version()
         self._seconds = settings.database_seconds
@@ -277,5 +277,5 @@ def _check_version() -> None:
     if sqlite3.sqlite_version_info < OLDEST:
         raise Refused(
             Code.DATABASE_URL_INVALID,
-            f"SQLite {sqlite3.sqlite_version} is too old; {'.'.join(map(str, OLDEST))} is needed",
+            f"SQLite {sqlite3.sqlite_version} is too old; {'.'.join(map(str, OLDEST))} is needed.",
         )

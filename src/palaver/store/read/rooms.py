@@ -566,4 +566,4 @@ def _position(cursor: str) -> tuple[int, int]:
 
 def bad_cursor() -> Refused:
     """The cursor of a list is none of ours."""
-    return Refused(Code.CURSOR_INVALID, "the cursor is not one that this server gave")
+    return Refused(Code.CURSOR_INVALID, "The cursor is not one that this server gave.")

@@ -148,7 +148,7 @@ def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
     """The actor of this handle, if there is one. Refused: `name_reserved` when it is of another kind."""
     there = stored_actors.by_handle(tx.conn, handle)
     if there is not None and there.kind is not kind:
-        raise Refused(Code.NAME_RESERVED, f"this handle belongs to somebody who is no {kind}")
+        raise Refused(Code.NAME_RESERVED, f"This handle belongs to somebody who is no {kind}.")
     return there
 
 
@@ -177,7 +177,7 @@ def nobody() -> Refused:
 
 def not_found() -> Refused:
     """There is no such actor."""
-    return Refused(Code.NOT_FOUND, "there is no such person or agent")
+    return Refused(Code.NOT_FOUND, "There is no such person or agent.")
 
 
 def shared_rooms(conn: Connection, actor: ActorId) -> list[RoomId]:

@@ -269,7 +269,7 @@ def end_exchange(
 
 def not_found() -> Refused:
     """The exchange is not there, or not this actor's."""
-    return Refused(Code.EXCHANGE_NOT_FOUND, "there is no such completion or response")
+    return Refused(Code.EXCHANGE_NOT_FOUND, "There is no such completion or response.")
 
 
 def _own(tx: Transaction, exchange: ExchangeId, actor: ActorId) -> Exchange:

@@ -279,7 +279,7 @@ class MessageCommand(Command[T_co], frozen=True, kw_only=True):
         """Locks the room for the actor; with the message, the turn and the agent of which it is the answer."""
         found = self.room_in(tx)
         if found is None:
-            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+            raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message.")
         return *tx.writable(found, self.by), _MESSAGE.one(tx.conn, self.message)
 
 
@@ -488,7 +488,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     known = run.known.get(repeatable)
     if known is not None:
         if not _says_the_same(run, command, room, known):
-            raise Refused(Code.CID_REUSED, "this cid has been used for another message")
+            raise Refused(Code.CID_REUSED, "This cid has been used for another message.")
         turns = _still_open(tx, run, room, known.message)
         return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
     refuse_disabled(status)
@@ -571,5 +571,5 @@ def _replied(run: _Run, command: AddMessage, room: LockedRoom) -> tuple[int | No
         return None, None
     room_key, seq, author = run.replied.get(command.reply_to, (None, None, None))
     if room_key != room.key:
-        raise Refused(Code.MESSAGE_NOT_FOUND, "the message that this one replies to is not there")
+        raise Refused(Code.MESSAGE_NOT_FOUND, "The message that this one replies to is not there.")
     return seq, author

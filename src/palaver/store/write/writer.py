@@ -83,7 +83,7 @@ class Writer(Struct, kw_only=True, eq=False):
     def put(self, command: Command[Any]) -> "asyncio.Future[Any]":
         """Queues a command; the future is its result. Unavailable: `too_busy`, `shutting_down`."""
         if self._stopping:
-            raise self._failure(Unavailable(Code.SHUTTING_DOWN, "the server is stopping"))
+            raise self._failure(Unavailable(Code.SHUTTING_DOWN, "The server is stopping."))
         if len(self._queue) >= self.settings.write_queue_max:
             most = "too many writes are waiting"
             raise self._failure(Unavailable(Code.TOO_BUSY, most, retry_ms=RETRY_MS))
