@@ -5,15 +5,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from tests.core.conftest import Script as Mind
+from tests.store.archives import execute
 from tests.support.databases import copied
 from tests.support.receiver import Receiver, answers, receiving
 from tests.support.upstream import CUT, STALL, Endless, Head, Script
 
 from palaver.clock import SystemClock
+from palaver.core import consumers
 from palaver.core.deliveries import RETRY_SECONDS
 from palaver.core.runtime import Core, started
 from palaver.errors import Refused
@@ -21,7 +24,7 @@ from palaver.model import AccountStatus, Actor, EventType, MemberRole, Room, Ser
 from palaver.model.webhooks import Delivery, DeliveryState, Ending, Webhook
 from palaver.providers import webhooks as sending
 from palaver.settings import Settings
-from palaver.store.read import webhooks as stored
+from palaver.store.read import feed, webhooks as stored
 from palaver.store.write import webhooks as keeping
 from palaver.wire.webhooks import teller
 
@@ -455,3 +458,58 @@ async def test_of_two_processes_one_tells(
         for room in rooms:
             told = [int(one["sequence"]) for one in receiver.told if one["partitionkey"] == room.id]
             assert told == sorted(told)
+
+
+async def test_what_a_dead_process_was_to_tell_is_told_once_its_time_is_over(
+    tmp_path: Path, receiver: Receiver, postgres_url: str
+) -> None:
+    receiver.default = answers(500)
+    async with town_in(tmp_path / "a", receiver, database_url=postgres_url) as first:
+        hook, room = await first.hook(), await first.room()
+        await first.say(room, "1")
+        await first.tried(hook, 1)
+    receiver.default = answers(200)
+    held = "holder = 'dead', held_until_ms = 1000 * extract(epoch FROM clock_timestamp()) + 700"
+    await asyncio.to_thread(execute, postgres_url, f"UPDATE webhooks SET {held}")
+    clock = Later()
+    clock.move(RETRY_SECONDS[0] * 1.1)
+    shared = {"database_url": postgres_url, "secret_key_file": tmp_path / "a" / "secret.key"}
+    async with town_in(tmp_path / "b", receiver, clock, **shared) as second:
+        await second.until(hook, lambda all_: all_[0].code == 200)
+
+
+async def test_webhooks_that_are_told_nothing_cost_one_look_for_all(
+    tmp_path: Path, receiver: Receiver, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.01)
+    looks, rounds = counted(monkeypatch, feed, "ends"), counted(monkeypatch, stored, "next_round")
+    async with town_in(tmp_path, receiver, database_url=postgres_url) as town, asyncio.timeout(20):
+        for _ in range(5):
+            await town.hook()
+        quiet = False
+        while not quiet:
+            before, target = rounds.count, looks.count + 20
+            while looks.count < target:  # noqa: ASYNC110  others look
+                await asyncio.sleep(0.01)
+            quiet = rounds.count == before > 0
+        await town.say(await town.room(), "one")
+        await receiver.heard(5)
+
+
+@dataclass
+class Counted:
+    """How often something was asked."""
+
+    count: int = 0
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> Counted:
+    """Counts how often a query is asked."""
+    query, asked = getattr(module, name), Counted()
+
+    def asks(*given: Any) -> Any:
+        asked.count += 1
+        return query(*given)
+
+    monkeypatch.setattr(module, name, asks)
+    return asked

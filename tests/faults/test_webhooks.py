@@ -109,4 +109,5 @@ async def test_another_process_goes_on_where_a_killed_one_was(
             receiver.default = OK
             its_time_is_over = "UPDATE webhooks SET held_until_ms = 0"
             await asyncio.to_thread(execute, postgres_url, its_time_is_over)
-            await until_told(receiver, [room], ["1", "2", "3"])
+            await say(http, room, "4")  # what happens has it look
+            await until_told(receiver, [room], ["1", "2", "3", "4"])

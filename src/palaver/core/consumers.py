@@ -4,7 +4,8 @@ Theory of operation. A consumer keeps its position with its work, in the same tr
 that whatever dies, it goes on behind what it has done. It is woken by each commit of this process, and looks once a
 second for those of others, and for what it was told by hand (to begin anew). On PostgreSQL a commit's spans wait in
 `unfed`; one process at a time moves them into the feed (`store.write.consumers`), `MOVE_SECONDS` after the last commit
-of its own at the latest. A consumer that fails or is slow holds up nobody else: each has a task of its own.
+of its own at the latest. A consumer that fails or is slow holds up nobody else: each has a task of its own. Those that
+come later, of which there may be many, look when they are woken alone: one look at the feed's end is for all of them.
 """
 
 import asyncio
@@ -55,14 +56,16 @@ class Consumers(Part):
         """`days`: how long the feed is kept, at least."""
         self._store, self._clock, self._days = store, clock, days
         self._committed = asyncio.Event()
-        self._consumers = {one.name: (one, asyncio.Event()) for one in consumers}
+        self._consumers: dict[str, tuple[Consumer, asyncio.Event, float | None]] = {
+            one.name: (one, asyncio.Event(), LOOK_SECONDS) for one in consumers
+        }
         self._tasks: asyncio.TaskGroup | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def add(self, consumer: Consumer) -> Callable[[], None]:
-        """Runs another one from now on, beside the others; what wakes it."""
+        """Runs another one from now on, beside the others; what wakes it, as what is new in the feed does."""
         wake = asyncio.Event()
-        self._consumers[consumer.name] = consumer, wake
+        self._consumers[consumer.name] = consumer, wake, None
         self._start(consumer.name)
         return wake.set
 
@@ -81,7 +84,7 @@ class Consumers(Part):
 
     def wake(self) -> None:
         """Lets every consumer look for work."""
-        for _, wake in self._consumers.values():
+        for _, wake, _ in self._consumers.values():
             wake.set()
 
     async def run(self) -> None:
@@ -97,13 +100,18 @@ class Consumers(Part):
             self._running[name] = self._tasks.create_task(self._run(*self._consumers[name]))
 
     async def _move(self) -> None:
-        """Moves what waits; where one process writes, only what a copy of the database has brought along."""
+        """Moves what waits, and wakes for what any process moved; of one process, what a copy brought along alone."""
+        end = 0
         while True:
             with suppress(Unavailable):
-                while await self._store.read(feed.waiting, 1):
-                    if await self._store.write(MoveFeed()) is None:
+                waits = True
+                while waits:
+                    waits = bool(await self._store.read(feed.waiting, 1))
+                    if waits and await self._store.write(MoveFeed()) is None:
                         await asyncio.sleep(MOVE_SECONDS)
-                    self.wake()
+                    before, (_, end) = end, await self._store.read(feed.ends)
+                    if end != before:
+                        self.wake()
             if not self._store.shared:
                 return
             with suppress(TimeoutError):
@@ -112,7 +120,9 @@ class Consumers(Part):
                     await asyncio.sleep(MOVE_SECONDS)
             self._committed.clear()
 
-    async def _run(self, consumer: Consumer, wake: asyncio.Event) -> None:
+    async def _run(
+        self, consumer: Consumer, wake: asyncio.Event, look_seconds: float | None
+    ) -> None:
         while True:
             wake.clear()
             try:
@@ -126,7 +136,7 @@ class Consumers(Part):
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(look_seconds):
                     await wake.wait()
 
     async def _prune(self) -> None:

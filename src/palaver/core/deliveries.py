@@ -141,8 +141,13 @@ class Deliverer:
         """Takes some of the feed, and tells what is due. Unavailable: as the store."""
         begun_ms = self._clock.now_ms()
         found = await self._store.read(stored.next_round, self._id, self._seen, begun_ms)
-        if found is None or self._anothers(found.webhook) or not await self._taken(found):
+        if found is None:
             return False
+        if self._anothers(found.webhook):
+            self._look_again(begun_ms + (found.webhook.held_ms or 0))  # it may be dead by then
+            return False
+        if not await self._taken(found):
+            return True  # it is another's now, or told nothing more
         if found.due:
             await self._tell(found)
         self._look_again(found.due_ms)
