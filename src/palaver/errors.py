@@ -74,6 +74,7 @@ class Code(StrEnum):
     TOO_MANY_PROFILES = "too_many_profiles", 409
     WEBHOOK_INVALID = "webhook_invalid"
     WEBHOOK_NOT_FOUND = "webhook_not_found", 404
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
     TOO_MANY_WEBHOOKS = "too_many_webhooks", 409
     INVITE_NOT_FOUND = "invite_not_found", 404
     AGENT_NOT_FOUND = "agent_not_found", 404

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook
+from tests.store.archives import execute
 from typer.testing import CliRunner, Result
 
 from palaver.cli.main import app
@@ -56,6 +57,7 @@ def test_one_is_made_tried_turned_off_and_taken_away(
         assert (id_[:2], shown, secret[:6]) == ("h_", url, "whsec_")
         assert secret not in palaver(tmp_path, "webhook", "list").stdout
         tested = palaver(tmp_path, "webhook", "test", id_)
+        assert tested.exit_code == 0
         assert "chat.palaver.ping  test  done  202 in" in tested.stdout
         assert Webhook(secret).verify(*told[0])["type"] == "chat.palaver.ping"
         rotated = json.loads(palaver(tmp_path, "webhook", "rotate", id_, "--json").stdout)
@@ -71,3 +73,32 @@ def test_one_is_made_tried_turned_off_and_taken_away(
         refused = palaver(tmp_path, "webhook", *words).exception
         assert isinstance(refused, Refused)
         assert refused.code is Code.WEBHOOK_NOT_FOUND
+
+
+def test_what_did_not_arrive_is_told_with_why_and_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PALAVER_PROFILE_NETWORKS", "127.0.0.1")
+    assert palaver(tmp_path, "key", "create", "--as", "ada").exit_code == 0
+    id_ = palaver(tmp_path, "webhook", "add", "http://127.0.0.1:9/", "--as", "ada").stdout.split()[
+        0
+    ]
+    tested = palaver(tmp_path, "webhook", "test", id_)
+    assert tested.exit_code == 1
+    assert "ping  test  failed  no answer  tries 1" in tested.stdout
+    delivery = tested.stdout.split()[0]
+    monkeypatch.delenv("PALAVER_PROFILE_NETWORKS")
+    again = palaver(tmp_path, "webhook", "replay", id_, delivery, "--json")
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["delivery"]["problem"] == "address_not_allowed"
+    waits = "1, 'message.created', 'waiting', 1764547200000, 1764547200000"
+    names = "seq, type, state, due_ms, created_ms, webhook_key, id, attempts, code, took_ms"
+    rows = [f"({waits}, 1, randomblob(16), {told})" for told in ("0, NULL, NULL", "2, 500, 7")]
+    insert = f"INSERT INTO deliveries ({names}) VALUES {', '.join(rows)}"
+    execute(f"sqlite:///{tmp_path / 'palaver.db'}", insert)
+    listed = palaver(tmp_path, "webhook", "deliveries", id_)
+    tried, never, first = [line.split("  ", 2)[1:] for line in listed.stdout.splitlines()]
+    at = "2025-12-01T00:00:00.000Z"
+    assert never == [at, "chat.palaver.message.created  test  waits"]
+    assert tried[1].endswith(f"waits  500 in 7 ms  tries 2  next {at}")
+    assert first[1].endswith("its address is not public (PALAVER_PROFILE_NETWORKS)  tries 2")

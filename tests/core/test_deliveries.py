@@ -244,6 +244,28 @@ async def test_who_fails_for_three_days_is_told_no_more_and_then_all_that_was_mi
     assert (await town.now(hook)).failing_ms is None
 
 
+async def test_what_arrives_ends_that_nothing_does(alone: Town) -> None:
+    room, hook = await alone.room(), await alone.hook()
+    alone.receiver.default = answers(500)
+    await alone.say(room, "one")
+    waits = await alone.tried(hook, 1)
+    failing_ms = (await alone.now(hook)).failing_ms
+    assert failing_ms is not None
+    await alone.core.webhooks.test(alone.ada, hook.id)
+    assert (await alone.now(hook)).failing_ms == failing_ms, "nor did a test"
+    alone.receiver.default = answers(200)
+    alone.receiver.scripts[room.id] = answers(500)
+    await alone.core.webhooks.test(alone.ada, hook.id)
+    assert (await alone.now(hook)).failing_ms is None
+
+    await alone.pass_time(RETRY_SECONDS[0] * 1.1)
+    assert (await alone.tried(hook, 2)).id == waits.id
+    await alone.core.webhooks.replay(alone.ada, hook.id, waits.id)
+    hurried = await alone.tried(hook, 3)
+    pause_ms = hurried.due_ms - alone.clock.now_ms()
+    assert pause_ms <= RETRY_SECONDS[0] * 1_100, "its pauses begin anew, its tries go on"
+
+
 async def test_a_receiver_that_is_gone_is_told_no_more(alone: Town) -> None:
     room, hook = await alone.room(), await alone.hook()
     alone.receiver.default = answers(410)

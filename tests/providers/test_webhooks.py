@@ -14,7 +14,7 @@ from tests.providers.support import settings_with
 from tests.support.receiver import Receiver, answers, receiving
 
 from palaver.clock import SystemClock
-from palaver.model.webhooks import DeliveryId
+from palaver.model.webhooks import Attempt, DeliveryId, Problem
 from palaver.providers.webhooks import MEDIA_TYPE, WebhookSender
 
 BODY = json.dumps({"type": "chat.palaver.ping", "said": "größer"}).encode()
@@ -33,11 +33,15 @@ def new_secret() -> SecretStr:
 
 
 async def sent(url: str, *chosen: SecretStr, networks: tuple[str, ...] = ()) -> int | None:
+    return (await tried(url, *chosen, networks=networks)).code
+
+
+async def tried(url: str, *chosen: SecretStr, networks: tuple[str, ...] = ()) -> Attempt:
     sender = WebhookSender(
         settings_with(profile_networks=networks, provider_connect_seconds=1.0), SystemClock()
     )
     try:
-        return (await sender.send(url, chosen or (new_secret(),), ID, BODY)).code
+        return await sender.send(url, chosen or (new_secret(),), ID, BODY)
     finally:
         await sender.close()
 
@@ -101,6 +105,20 @@ async def test_no_proxy_stands_between_and_no_redirect_is_followed(
         receiver.default = answers(307, location=second.url)
         assert await sent(receiver.url, networks=HERE) == 307
         assert second.connections == 0
+
+
+async def test_that_an_address_is_not_public_is_told_and_not_what_is_there(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        for port in (receiver.port, unheard.getsockname()[1]):
+            monkeypatch.setattr(socket, "getaddrinfo", resolving("127.0.0.1", "127.0.0.1"))
+            url = f"http://rebinding.example:{port}/"
+            assert (await tried(url)).problem is Problem.ADDRESS
+            assert (await tried(url, networks=HERE)).problem is None
+    monkeypatch.undo()
+    assert (await tried("http://nowhere.invalid/")).problem is None
 
 
 async def test_what_cannot_be_reached_or_is_no_tls_is_no_answer(receiver: Receiver) -> None:

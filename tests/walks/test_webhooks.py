@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import ViewportSize, expect
 from standardwebhooks import Webhook
 from tests.support.browser import Browser
 from tests.support.receiver import Receiver, answers, receiving
@@ -35,7 +35,9 @@ async def test_a_program_is_told_what_happens_in_the_chats_of_its_owner(
         (came,) = receiver.requests
         assert Webhook(secret).verify(came.body, came.headers)["type"] == "chat.palaver.ping"
         receiver.default = answers(500)
-        await ada.new_chat("Tell them")
+        await ada.new_chat(
+            "Tell them of the train to Lisbon, of its sleeping cars and of all its stops"
+        )
         await receiver.heard(2)
         await ada.answered()
         await tried_again(browser, ada, receiver)
@@ -59,6 +61,10 @@ async def made(browser: Browser, ada: Tab, receiver: Receiver) -> str:
     await ada.part("webhook-url").fill(receiver.url.removeprefix("http://"))
     await ada.part("webhook-save").click()
     await expect(ada.part("webhook-form")).to_contain_text("Begin the address with http://")
+    await ada.part("webhook-url").fill("http://10.0.0.1:9000/hook")
+    await ada.part("webhook-save").click()
+    await expect(ada.part("webhook-form")).to_contain_text("PALAVER_PROFILE_NETWORKS")
+    forgive(browser, REFUSED)
     await ada.part("webhook-url").fill(receiver.url)
     await ada.part("webhook-chats").select_option(label="Only of these")
     await expect(ada.part("webhook-save")).to_be_disabled()
@@ -79,10 +85,23 @@ async def tried_again(browser: Browser, ada: Tab, receiver: Receiver) -> None:
     await choose(ada, "webhook-sent")
     await expect(ada.part("delivery")).to_have_count(3)
     await expect(ada.part("delivery").nth(1)).to_contain_text("waits, 500 in")
+    await expect(ada.part("delivery").nth(1)).to_contain_text("A message, ")
     await expect(ada.part("delivery").last).to_contain_text("A test")
+    wide = ada.page.viewport_size
+    assert wide is not None
+    await ada.page.set_viewport_size(ViewportSize(width=390, height=844))
+    box = await ada.part("delivery").nth(1).locator("bdi").bounding_box()
+    assert box is not None
+    assert box["height"] < 30, "what it is stands in one line"
+    await ada.part("deliveries-close").scroll_into_view_if_needed()
+    await browser.screenshot(ada.page, "settings-webhook-deliveries-narrow")
+    await ada.page.set_viewport_size(wide)
+    await expect(ada.part("webhook")).to_contain_text("Nothing has arrived there since")
     await looked_at(browser, ada, "settings-webhook-deliveries")
     receiver.default = answers(200)
     before = len(receiver.requests)
     await ada.part("delivery").nth(1).get_by_test_id("delivery-again").click()
     await receiver.heard(before + 2)
+    await choose(ada, "webhook-test")
+    await expect(ada.part("webhook")).not_to_contain_text("Nothing has arrived")
     await ada.part("deliveries-close").click()

@@ -65,14 +65,17 @@ class Ask:
 
         return asyncio.run(asked(self.settings, {"do": do, **request}))
 
-    def tell(self, lines: Callable[[Any], Iterable[str]], do: str, **request: object) -> None:
-        """Asks, and tells the answer as lines for people, or as it is."""
+    def tell(
+        self, lines: Callable[[Any], Iterable[str]], do: str, **request: object
+    ) -> dict[str, Any]:
+        """Asks, and tells the answer as lines for people, or as it is; the answer."""
         answer = self.answer(do, **request)
         if self.as_json:
             tell_json(answer)
-            return
-        for line in lines(answer):
-            tell(line)
+        else:
+            for line in lines(answer):
+                tell(line)
+        return answer
 
     def tell_all(
         self,

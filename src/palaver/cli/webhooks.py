@@ -11,6 +11,12 @@ webhooks = typer.Typer(
     help="Look after the addresses that are told what happens.", no_args_is_help=True
 )
 
+WHY = {
+    "address_not_allowed": "not asked: its address is not public (PALAVER_PROFILE_NETWORKS)",
+    "secret_missing": "not asked: the file of its secret is missing",
+}
+"""Why no answer could come."""
+
 Id = Annotated[str, typer.Argument(help="Its id (h_…), as `palaver webhook list` shows it.")]
 Types = Annotated[
     str, typer.Option(help="What it is told of, such as message.created,room.renamed.")
@@ -68,8 +74,8 @@ def enable(ask: Ask, *, webhook: Id) -> None:
 @webhooks.command(epilog="Example: palaver webhook test h_019a…")
 @asking
 def test(ask: Ask, *, webhook: Id) -> None:
-    """Tell a webhook a ping, and show how that went."""
-    ask.tell(lambda told: [_told(told["delivery"])], "webhook.test", webhook=webhook)
+    """Tell a webhook a ping, and show how that went; 1 where it did not arrive."""
+    _tell_one(ask, "webhook.test", webhook=webhook)
 
 
 @webhooks.command(epilog="Example: palaver webhook deliveries h_019a…")
@@ -92,9 +98,8 @@ def replay(
     webhook: Id,
     delivery: Annotated[str, typer.Argument(help="Its id (v_…), as `deliveries` shows it.")],
 ) -> None:
-    """Tell a webhook the same again; of what still waits, all at once."""
-    more = {"webhook": webhook, "delivery": delivery}
-    ask.tell(lambda told: [_told(told["delivery"])], "webhook.replay", **more)
+    """Tell a webhook the same again, 1 where it did not arrive; of what still waits, all at once."""
+    _tell_one(ask, "webhook.replay", webhook=webhook, delivery=delivery)
 
 
 @webhooks.command("rm", epilog="Example: palaver webhook rm h_019a…")
@@ -102,6 +107,12 @@ def replay(
 def remove(ask: Ask, *, webhook: Id) -> None:
     """Take a webhook away, with what it was to be told."""
     ask.tell(lambda gone: [f"{gone['deleted']} is gone."], "webhook.rm", webhook=webhook)
+
+
+def _tell_one(ask: Ask, do: str, **request: str) -> None:
+    told = ask.tell(lambda told: [_told(told["delivery"])], do, **request)
+    if told["delivery"]["state"] not in {"done", "waiting"}:
+        raise typer.Exit(1)
 
 
 def _made(made: Mapping[str, Any]) -> Iterable[str]:
@@ -115,6 +126,12 @@ def _line(one: Mapping[str, Any]) -> str:
 
 
 def _told(one: Mapping[str, Any]) -> str:
-    answer = "no answer" if one["code"] is None else f"{one['code']} in {one['ms']} ms"
     where = f"{one['room']}:{one['seq']}" if one["room"] else "test"
-    return f"{one['id']}  {one['type']}  {where}  {one['state']}  {answer}  tries {one['attempts']}"
+    waits = one["state"] == "waiting"
+    said = [one["id"], one["at"], one["type"], where, "waits" if waits else one["state"]]
+    if one["attempts"]:
+        answer = "no answer" if one["code"] is None else f"{one['code']} in {one['ms']} ms"
+        said += [WHY.get(one["problem"], answer), f"tries {one['attempts']}"]
+    if waits and one["attempts"]:
+        said.append(f"next {one['next_at']}")
+    return "  ".join(said)

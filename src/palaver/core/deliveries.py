@@ -24,6 +24,7 @@ from palaver.model.webhooks import (
     Delivery,
     DeliveryState,
     Ending,
+    Problem,
     Webhook,
     WebhookId,
 )
@@ -74,7 +75,7 @@ class Teller:
         secrets = await asyncio.to_thread(self.secrets, webhook)
         if not secrets or self._tell is None:
             log.warning("webhook.secret_missing", webhook=webhook.id)
-            return Attempt(code=None, took_ms=0)
+            return Attempt(code=None, took_ms=0, problem=Problem.UNSIGNED)
         body = self._tell(webhook, delivery, event)
         return await self._sender.send(webhook.url, secrets, delivery.id, body)
 
@@ -199,7 +200,7 @@ class Deliverer:
         self, delivery: Delivery, attempt: Attempt | None
     ) -> tuple[Delivery, DeliveryState, Attempt | None, int]:
         """What becomes of a delivery, and when it is due again."""
-        now_ms, again = self._clock.now_ms(), delivery.attempts
+        now_ms, again = self._clock.now_ms(), delivery.attempts - delivery.hurried
         if attempt is None:
             return delivery, DeliveryState.WITHHELD, None, now_ms
         if attempt.code in OK:

@@ -147,7 +147,8 @@ def telling(
     """Opens the way to the receivers of webhooks, until `ending` ends; without `tell`, nothing is told here."""
     sender = WebhookSender(settings, clock)
     ending.push_async_callback(sender.close)
-    return Webhooks(store, Teller(Secret(settings), clock, sender, tell))
+    teller = Teller(Secret(settings), clock, sender, tell)
+    return Webhooks(store, teller, settings.profile_networks)
 
 
 def _lane(ending: AsyncExitStack, lanes: Lanes | None, name: str) -> Lane[None]:

@@ -13,6 +13,7 @@ from palaver.errors import Code, Refused
 from palaver.model import AUDITED, Actor, ActorId, EventType, RoomId
 from palaver.model.webhooks import Delivery, DeliveryId, DeliveryState, Webhook, WebhookId
 from palaver.policy import ServerAct, check_server, webhook_refusal
+from palaver.providers.http.addresses import may_be_asked
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.read import webhooks as stored
 from palaver.store.store import Store
@@ -28,6 +29,7 @@ from palaver.store.write.webhooks import (
 
 PING = "ping"
 URL_CHARS_MAX, ROOMS_MAX = 2_000, 100
+NOT_ALLOWED = "This address is not public; the operator allows it with PALAVER_PROFILE_NETWORKS."
 BOTH_MS = 24 * 3_600_000
 """So long the secret before holds, too."""
 TYPES = tuple(one.value for one in EventType if one not in AUDITED)
@@ -38,8 +40,10 @@ _ANYBODY = ActorId("")
 class Webhooks:
     """The webhooks of one database."""
 
-    def __init__(self, store: Store, teller: Teller) -> None:
+    def __init__(self, store: Store, teller: Teller, networks: Sequence[str]) -> None:
+        """`networks`: what a receiver may have although it is not public."""
         self._store, self.teller, self._clock = store, teller, teller.clock
+        self._networks = networks
 
     # looked after; `actor` None: the operator
 
@@ -70,7 +74,7 @@ class Webhooks:
             id=WebhookId(f"h_{self._clock.new_id()}"),
             by=_by(actor),
             owner=owner,
-            url=_checked_url(url),
+            url=self._checked_url(url),
             types=_checked_types(types),
             chats=_checked_rooms(rooms),
             secret=seal,
@@ -94,7 +98,7 @@ class Webhooks:
         changing = ChangeWebhook(
             id=WebhookId(webhook),
             by=_by(actor),
-            url=None if url is None else _checked_url(url),
+            url=None if url is None else self._checked_url(url),
             types=None if types is None else _checked_types(types),
             chats=None if rooms is None else _checked_rooms(rooms),
             enabled=enabled,
@@ -152,7 +156,8 @@ class Webhooks:
             if attempt is not None and attempt.code in OK:
                 state = DeliveryState.DONE
             tried = [(was, state, attempt, self._clock.now_ms())]
-            await self._store.write(Noted(webhook=webhook, tried=tried))
+            failing = False if state is DeliveryState.DONE else None
+            await self._store.write(Noted(webhook=webhook, tried=tried, failing=failing))
         now = await self._store.read(stored.due, webhook, delivery)
         return was if now is None else now.delivery
 
@@ -169,6 +174,17 @@ class Webhooks:
             raise refused
         return found
 
+    def _checked_url(self, text: str) -> str:
+        from palaver.providers.http.route import address  # noqa: PLC0415  a server is ready sooner
+
+        url = address(text) if len(text) <= URL_CHARS_MAX else None
+        if url is None or url.userinfo:
+            words = "The URL is such as https://example.com/hook, without a user name."
+            raise Refused(Code.WEBHOOK_INVALID, words)
+        if not may_be_asked(url.host, self._networks):
+            raise Refused(Code.ADDRESS_NOT_ALLOWED, NOT_ALLOWED)
+        return str(url)
+
     def _sealing(self) -> tuple[str, Seal]:
         """A new secret as it is told, and what seals it."""
         chosen = base64.urlsafe_b64decode(f"{self._clock.secret()}=")
@@ -178,16 +194,6 @@ class Webhooks:
 
 def _by(actor: Actor | None) -> ActorId | None:
     return None if actor is None else actor.id
-
-
-def _checked_url(text: str) -> str:
-    from palaver.providers.http.route import address  # noqa: PLC0415  a server is ready sooner
-
-    url = address(text) if len(text) <= URL_CHARS_MAX else None
-    if url is None or url.userinfo:
-        words = "The URL is such as https://example.com/hook, without a user name."
-        raise Refused(Code.WEBHOOK_INVALID, words)
-    return str(url)
 
 
 def _checked_types(types: Sequence[str]) -> Sequence[str]:

@@ -29,6 +29,13 @@ class DeliveryState(StrEnum):
     WITHHELD = "withheld"  # its owner had lost the room, or it was deleted
 
 
+class Problem(StrEnum):
+    """Why a receiver was not asked, where that is why no answer came."""
+
+    ADDRESS = "address_not_allowed"  # it is not public, and the operator does not allow it
+    UNSIGNED = "secret_missing"  # nothing can be signed: the file of the secrets is missing
+
+
 class Webhook(Struct, frozen=True):
     """A webhook, as far in the feed as `position`. Empty `types` or `rooms`: all that its owner may read.
 
@@ -56,7 +63,10 @@ class Webhook(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """What is to be told of an event, or was; without a room, a test. `code`: the status of the answer, if any."""
+    """What is to be told of an event, or was; without a room, a test. `code`: the status of the answer, if any.
+
+    `hurried`: of its `attempts` so many were before it was hurried, from which on its pauses are counted anew.
+    """
 
     id: DeliveryId
     room: RoomId | None
@@ -64,14 +74,17 @@ class Delivery(Struct, frozen=True):
     type: str
     state: DeliveryState
     attempts: int
+    hurried: int
     code: int | None
+    problem: Problem | None
     took_ms: int | None
     due_ms: int
     created_ms: int
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """How telling went: the status of the answer (None: none came in time, or it could not be asked) and how long."""
+    """How telling went: the status of the answer (None: none came in time, or `problem` says why) and how long."""
 
     code: int | None
     took_ms: int
+    problem: Problem | None = None

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from palaver.clock import Clock
 from palaver.errors import Refused
-from palaver.model.webhooks import Attempt, DeliveryId
+from palaver.model.webhooks import Attempt, DeliveryId, Problem
 from palaver.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ class WebhookSender:
     ) -> Attempt:
         """Sends a body, signed with each secret. Never raises."""
         began = self._clock.monotonic()
-        code = await self._answered(url, secrets, delivery, body)
-        return Attempt(code=code, took_ms=round((self._clock.monotonic() - began) * 1000))
+        code, problem = await self._answered(url, secrets, delivery, body)
+        took_ms = round((self._clock.monotonic() - began) * 1000)
+        return Attempt(code=code, took_ms=took_ms, problem=problem)
 
     async def close(self) -> None:
         """Ends the connections that are kept."""
@@ -55,9 +56,11 @@ class WebhookSender:
 
     async def _answered(
         self, url: str, secrets: Sequence[SecretStr], delivery: DeliveryId, body: bytes
-    ) -> int | None:
-        """The status that came in time."""
+    ) -> tuple[int | None, Problem | None]:
+        """The status that came in time, or why nothing was asked."""
         import httpx2  # noqa: PLC0415  a server is ready sooner without it
+
+        from palaver.providers.http.addresses import NotAllowed  # noqa: PLC0415  as above
 
         at = str(self._clock.now_ms() // 1000)
         headers = {
@@ -74,12 +77,13 @@ class WebhookSender:
             async with asyncio.timeout(SEND_SECONDS):
                 response = await transport.handle_async_request(request)
                 await response.aclose()
-        except (TimeoutError, httpx2.RequestError):
-            return None
+        except (TimeoutError, httpx2.RequestError) as error:
+            allowed = not isinstance(error.__cause__, NotAllowed)
+            return None, None if allowed else Problem.ADDRESS
         except Refused as refused:  # what the environment says of the way there is of no use
             log.warning("webhook.unusable", why=refused.detail)
-            return None
-        return response.status_code if response.status_code <= STATUS_MAX else None
+            return None, None
+        return response.status_code if response.status_code <= STATUS_MAX else None, None
 
     async def _route(self, url: "httpx2.URL") -> "Route":
         """The way to receivers by http, or by https; it leads to any of them."""

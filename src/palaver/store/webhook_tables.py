@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, literal_column
 
-from palaver.model.webhooks import DeliveryState, Ending
+from palaver.model.webhooks import DeliveryState, Ending, Problem
 from palaver.store.columns import Choice, Digest, Id, Json, Key, OptionalChoice, SafeText
 from palaver.store.tables import partial_index, table
 
@@ -40,7 +40,10 @@ deliveries = table(
     Column("type", Text, nullable=False),
     Column("state", Choice(DeliveryState), nullable=False),
     Column("attempts", Integer, nullable=False),
+    # so many of them were before it was hurried
+    Column("hurried", Integer, nullable=False, server_default="0"),
     Column("code", Integer),
+    Column("problem", OptionalChoice(Problem)),
     Column("took_ms", BigInteger),
     Column("due_ms", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),

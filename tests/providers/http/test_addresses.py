@@ -13,7 +13,7 @@ from tests.support.upstream import Endless, Head, ScriptedUpstream, refuse, repl
 
 from palaver.clock import SystemClock
 from palaver.errors import Code, ProviderError
-from palaver.providers.http.addresses import is_public, reaches, unwrapped
+from palaver.providers.http.addresses import is_public, may_be_asked, reaches, unwrapped
 from palaver.providers.http.client import Saved
 from palaver.providers.openai.client import Upstream
 
@@ -96,6 +96,19 @@ async def test_nothing_is_sent_to_this_machine_however_it_is_written(
     failed = await failure_of(own(f"http://{host}:{upstream.port}/v1"))
     assert failed.code is Code.PROVIDER_UNREACHABLE
     assert (upstream.requests, upstream.connections) == ([], 0)
+
+
+@pytest.mark.parametrize("host", [*SPELLINGS, "app.localhost", "10.0.0.1"])
+def test_this_machine_is_known_as_it_is_written(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolving("8.8.8.8"))
+    host = host.strip("[]")
+    assert not may_be_asked(host, ())
+    assert may_be_asked(host, ["127.0.0.0/8", "0.0.0.0/8", "10.0.0.0/8", "::1", "::"])
+
+
+def test_a_name_is_not_looked_up_before_it_is_asked() -> None:
+    for name in ("example.com", "nowhere.invalid", "localhost.example.com", "8.8.8.8", "x" * 300):
+        assert may_be_asked(name, ())
 
 
 async def test_refused_and_closed_are_told_alike(upstream: ScriptedUpstream) -> None:

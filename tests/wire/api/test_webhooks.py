@@ -152,7 +152,8 @@ async def test_what_waits_is_hurried(town: Town) -> None:
     assert first["next_at"] is not None
     town.receiver.default = answers(200)
     await town.ada.post(f"{hook}/deliveries/{first['id']}/replay")
-    await town.told(town.ada, hook, "done", "done")
+    done = await town.told(town.ada, hook, "done", "done")
+    assert done[-1]["attempts"] > first["attempts"], "all its tries are counted"
     await town.ada.patch(hook, json={"enabled": False})
     assert refused(await town.ada.post(f"{hook}/deliveries/v_{'0' * 32}/replay")) == (
         404,
@@ -195,6 +196,21 @@ async def test_no_guest_and_no_key_has_one(town: Town) -> None:
         made = await town.owner.post("/api/keys", json={"scopes": scopes})
         key = town.door.http(headers={"authorization": f"Bearer {made.json()['token']}"})
         assert refused(await key.get("/api/webhooks")) == (403, "forbidden")
+
+
+async def test_an_address_that_is_not_public_is_refused_at_once_with_who_allows_it(
+    town: Town,
+) -> None:
+    hook, _ = await town.made(town.ada)
+    for host in ("10.0.0.1", "[::1]", "169.254.169.254", "0xa.1"):
+        url = f"http://{host}:8080/"
+        made = await town.ada.post("/api/webhooks", json={"url": url})
+        assert refused(made) == (400, "address_not_allowed"), host
+        assert "PALAVER_PROFILE_NETWORKS" in made.json()["detail"]
+        changed = await town.ada.patch(hook, json={"url": url})
+        assert refused(changed) == (400, "address_not_allowed"), host
+    (kept,) = (await town.ada.get("/api/webhooks")).json()["webhooks"]
+    assert kept["url"] == town.receiver.url
 
 
 async def test_what_cannot_be_is_refused(town: Town) -> None:

@@ -212,6 +212,8 @@ export interface Delivery {
   attempts: number
   /** The status of the last answer; None: none came. */
   code: number | null
+  /** Why it was not asked: `address_not_allowed`: it is not public; `secret_missing`: nothing could be signed. */
+  problem: Problem | null
   /** How long the last try took. */
   ms: number | null
   at: string
@@ -749,6 +751,9 @@ export interface Ping {
 export interface Pong {
   t: 'pong'
 }
+
+/** Why a receiver was not asked, where that is why no answer came. */
+export type Problem = 'address_not_allowed' | 'secret_missing'
 
 /** A connection to a model server, without its key. */
 export interface Profile {

@@ -44,6 +44,7 @@ Object.assign(REQUEST_TEXTS, {
   room_full: 'The chat has as many members or agents as it may. Take one out first.',
   too_many_profiles: 'There are very many connections. Please remove one first.',
   webhook_invalid: 'Nothing can be sent there: is the address whole? What still waits is sent while it is on.',
+  address_not_allowed: 'This address is not public. Whoever runs this server allows it with PALAVER_PROFILE_NETWORKS.',
   webhook_not_found: 'This address was removed.',
   too_many_webhooks: 'There are very many addresses already. Please remove one first.',
   limit_invalid: 'The server did not accept that.',

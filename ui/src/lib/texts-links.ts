@@ -1,5 +1,5 @@
 /** The words of links that lead here, by which others make accounts, and of those that lead elsewhere: webhooks. */
-import type { DeliveryState, Ending } from './protocol'
+import type { DeliveryState, Ending, Problem } from './protocol'
 import './texts-inside'
 
 export const words = {
@@ -58,6 +58,7 @@ export const webhooks = {
   test: 'Send a test',
   tested: (code: number, ms: number) => `It answered ${code} in ${ms} ms.`,
   silent: 'It did not answer.',
+  notAsked: (why: string) => `Nothing was sent: ${why}.`,
   edit: 'Edit',
   sent: 'What was sent',
   rotate: 'New secret',
@@ -75,7 +76,21 @@ export const webhooks = {
   states: { waiting: 'waits', done: 'arrived', failed: 'did not arrive', withheld: 'kept back' } satisfies Record<DeliveryState, string>,
   isTest: 'A test',
   aChat: 'a chat',
-  event: (type: string, chat: string) => `${type}, ${chat}`,
+  event: (what: string, chat: string) => `${what}, ${chat}`,
+  whatItIs: {
+    'message.created': 'A message',
+    'message.deleted': 'A deleted message',
+    'message.restored': 'A restored message',
+    'member.joined': 'Somebody who came',
+    'member.left': 'Somebody who left',
+    'member.removed': 'Somebody who was taken out',
+    'room.renamed': 'A new name',
+  } as Record<string, string>,
+  aChange: 'A change',
+  problems: {
+    address_not_allowed: 'this address is not public; whoever runs this server allows it with PALAVER_PROFILE_NETWORKS',
+    secret_missing: 'it could not be signed: the server lost the secret',
+  } satisfies Record<Problem, string>,
   answer: (code: number | null, ms: number | null) => (code === null ? 'no answer' : `${code} in ${ms ?? 0} ms`),
   tries: (count: number) => (count === 1 ? '1 try' : `${count} tries`),
   next: (when: string) => `next try ${when}`,

@@ -7,6 +7,7 @@ public, and of what `ipaddress` calls global not what belongs to the network in 
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import AI_NUMERICHOST, gaierror, getaddrinfo
 
 Address = IPv4Address | IPv6Address
 
@@ -21,6 +22,25 @@ _SPECIAL = tuple(
     )
 )
 _IPV4_BITS = 32
+
+
+class NotAllowed(OSError):
+    """An address is not public, and nobody allows it. Nothing was connected to."""
+
+
+def may_be_asked(host: str, networks: Iterable[str]) -> bool:
+    """Whether a host, as it is written, may be public or allowed: an address says it itself, a name later.
+
+    Nothing is looked up: also what only some systems take for an address (`127.1`) is one here.
+    """
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        host = "127.0.0.1"
+    try:
+        found = getaddrinfo(host, None, flags=AI_NUMERICHOST)
+    except (gaierror, UnicodeError):
+        return True
+    return all(map(reaches(networks), (str(one[4][0]) for one in found)))
 
 
 def reaches(networks: Iterable[str]) -> Callable[[str], bool]:

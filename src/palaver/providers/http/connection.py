@@ -24,6 +24,8 @@ from typing import cast
 import httptools
 import httpx2
 
+from palaver.providers.http.addresses import NotAllowed
+
 QUEUE_BYTES_MAX = 256 * 1024
 """A server is not read further while so much waits for the reader."""
 OVERHEAD_BYTES_MAX = 128 * 1024
@@ -93,17 +95,17 @@ class Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectTimeout("connecting took too long", request=request) from None
         except (OSError, UnicodeError) as refused:  # a name that cannot be one
             failure = refused
-        raise httpx2.ConnectError(str(failure), request=request)
+        raise httpx2.ConnectError(str(failure), request=request) from failure
 
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """What to connect to. Raises `OSError` where it may not be reached."""
+        """What to connect to. Raises `OSError`: `NotAllowed` where it may not be reached."""
         if self._may_reach is None:
             return (host,)
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         if not all(map(self._may_reach, addresses)):
-            raise OSError("this address is not public")
+            raise NotAllowed("this address is not public")
         return addresses
 
     async def _asked(

@@ -45,8 +45,8 @@ _OF_OWNER = matching(_selected, actors.c.id)
 _BY_ID = matching(_selected, webhooks.c.id)
 _DELIVERY = ByName(Delivery)
 _told: Select[tuple[Any, ...]] = select(
-    *deliveries.c["key", "id", "room_key", "seq", "type", "state", "attempts", "code", "took_ms"],
-    *deliveries.c["due_ms", "created_ms"],
+    *deliveries.c["key", "id", "room_key", "seq", "type", "state", "attempts", "hurried", "code"],
+    *deliveries.c["problem", "took_ms", "due_ms", "created_ms"],
     rooms.c.id.label("room"),
 ).outerjoin(rooms, rooms.c.key == deliveries.c.room_key)
 _of_webhook = deliveries.c.webhook_key == bindparam("webhook_key")

@@ -77,11 +77,13 @@ _DELIVER = inserting(
 )
 _NOTE = updating(
     (deliveries.c.id, deliveries.c.state),
-    *("state", "code", "took_ms", "due_ms"),
+    *("state", "code", "problem", "took_ms", "due_ms"),
     attempts=deliveries.c.attempts + 1,
 )
 _HURRY = Statement(
-    update(deliveries).where(_of_webhook, delivery_waits).values(due_ms=0, attempts=0),
+    update(deliveries)
+    .where(_of_webhook, delivery_waits)
+    .values(due_ms=0, hurried=deliveries.c.attempts),
     "webhook_key",
 )
 _cut = (
@@ -254,8 +256,10 @@ class Noted(Command[None], frozen=True, kw_only=True):
             tx.lock(self.rooms_in(tx))
             _end(tx, None, hook, self.ending)
         for delivery, state, attempt, due_ms in self.tried:
-            code, took_ms = (None, None) if attempt is None else (attempt.code, attempt.took_ms)
-            _NOTE.run(tx.conn, state, code, took_ms, due_ms, delivery.id, delivery.state)
+            went = (None, None, None)
+            if attempt is not None:
+                went = (attempt.code, attempt.problem, attempt.took_ms)
+            _NOTE.run(tx.conn, state, *went, due_ms, delivery.id, delivery.state)
         if self.failing is not None and self.failing != (hook.failing_ms is not None):
             _FAILING.run(tx.conn, tx.now_ms if self.failing else None, hook.id)
         _FORGET.run(tx.conn, hook.key, KEPT_MAX)

@@ -92,6 +92,8 @@ class Delivery(TypedDict):
     attempts: int
     code: int | None
     """The status of the last answer; None: none came."""
+    problem: stored.Problem | None
+    """Why it was not asked: `address_not_allowed`: it is not public; `secret_missing`: nothing could be signed."""
     ms: int | None
     """How long the last try took."""
     at: str
@@ -190,6 +192,7 @@ def told(value: stored.Delivery) -> Delivery:
         "state": value.state,
         "attempts": value.attempts,
         "code": value.code,
+        "problem": value.problem,
         "ms": value.took_ms,
         "at": moment(value.created_ms),
         "next_at": moment(value.due_ms) if waits else None,
