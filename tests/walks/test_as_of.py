@@ -60,6 +60,12 @@ async def test_a_chat_is_seen_as_it_was_moment_by_moment(
     await expect(tab.page).to_have_url(re.compile(rf"\?p=asof:{newest}$"))
     await expect(tab.part("then").get_by_test_id("composer")).to_have_count(0)
     await expect(tab.page.locator("main")).to_have_attribute("inert", "")
+    await expect(tab.part("then-place")).to_have_text(f"{newest} of {newest}")
+    await expect(slider).to_be_focused()
+    await tab.page.keyboard.press("ArrowLeft")
+    await expect(tab.part("then-place")).to_have_text(f"{newest - 1} of {newest}")
+    await tab.page.keyboard.press("ArrowRight")
+    await expect(tab.part("then-place")).to_have_text(f"{newest} of {newest}")
     assert await tab.barriers() == []
     await browser.screenshot(tab.page, "as-it-was")
 
@@ -98,6 +104,12 @@ async def test_a_moment_is_dragged_to_and_linked_and_three_ways_lead_back_to_now
     await slider.press("ArrowRight")
     await expect(tab.page).to_have_url(re.compile(r"\?p=asof:2$"))
 
+    for nowhere, nearest in ((0, r"1"), (99_999, r"\d{1,2}")):
+        await tab.page.goto(tab.page.url.partition("?")[0] + f"?p=asof:{nowhere}")
+        await expect(tab.page).to_have_url(re.compile(rf"\?p=asof:{nearest}$"))
+    await slider.press("Home")
+    await slider.press("ArrowRight")
+    await expect(tab.page).to_have_url(re.compile(r"\?p=asof:2$"))
     await tab.page.reload()
     await expect(what).to_have_text("You said something")
     await expect(shown(tab)).to_have_count(1)

@@ -304,6 +304,7 @@ export const later = {
   then: {
     name: 'As it was',
     bar: (when: string) => `As it was on ${when}`,
+    place: (seq: number, newest: number) => `${seq} of ${newest}`,
     back: 'Back to now',
     none: 'Nothing was said yet.',
     members: 'Who was in it',
