@@ -20,6 +20,7 @@ from tests.wire.door import Door, Json, new_cid, open_door, shaped
 from palaver.errors import Code, PalaverError
 from palaver.wire.mcp import stdio, tools
 from palaver.wire.mcp.told import MARK, NOTICE, rendered
+from palaver.wire.server.control import asked
 
 ERAS = ("2025-06-18", "2026-07-28")
 ACCEPT = "application/json, text/event-stream"
@@ -429,6 +430,8 @@ async def test_without_the_extra_it_says_how_to_add_it(
 
 
 async def test_the_program_in_the_documentation_finds_what_it_says(door: Door) -> None:
+    ada = {"do": "user.create", "handle": "ada", "role": "person"}
+    await asked(door.settings, ada)  # another one, whom `from:ada` would mean
     page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
     script = page.partition("```python\n")[2].partition("```")[0]
     script = script.replace("http://127.0.0.1:8000", door.url)
