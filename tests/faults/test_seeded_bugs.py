@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.bugs_of_keys import OF_KEYS
+from tests.faults.bugs_of_webhooks import OF_WEBHOOKS
 from tests.faults.seeded_roles import ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,7 +234,7 @@ BUGS = [
         "",
         MATRIX,
     ),
-    *[Bug(*one) for one in OF_KEYS],
+    *[Bug(*one) for one in (*OF_KEYS, *OF_WEBHOOKS)],
     Bug(
         "nobody does what he may not: a revoked key goes on",
         "core/identity/api_keys.py",
