@@ -62,6 +62,18 @@ async def test_people_are_named_by_their_handles_or_else_by_how_they_are_called(
     assert not scope.names(said)
 
 
+async def test_a_name_means_who_is_called_so_beside_whose_handle_it_is(here: Finding) -> None:
+    ada, other = await here.world.person("Ada"), await here.world.person("Helper of many")
+    bot = await here.world.agent("Bot", "helper")
+    room = await here.world.room(ada, bot, other)
+    await here.say(room, other, "hello from a person")
+    await here.say(room, bot, "hello from a bot")
+    await here.indexed()
+    for query in ("from:helper", "from:Helper hello"):
+        assert await here.texts(ada, query) == ["hello from a bot", "hello from a person"], query
+    assert await here.texts(ada, "from:@helper") == ["hello from a bot"]
+
+
 async def test_few_rooms_are_all_that_somebody_may_read(here: Finding) -> None:
     store = here.world.store
     ada, bo = await here.world.person("Ada"), await here.world.person("Bo")

@@ -19,7 +19,7 @@ ME = "me"
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """`rooms`: the keys of the only rooms that count; None: all. `authors`: ids, or else `called`: names, folded."""
+    """`rooms`: the keys of the only rooms that count; None: all. `authors`: ids; `called`: how names begin, folded."""
 
     actor: ActorId
     rooms: frozenset[int] | None
@@ -44,11 +44,9 @@ class Scope(Struct, frozen=True, kw_only=True):
         authors: set[ActorId] = set()
         called: list[str] = []
         for name in query.authors:
-            found = await _author(store, actor, name)
-            if found is None:
-                called.append(_folded(name))
-            else:
-                authors.add(found)
+            author, beginning = await _whose(store, actor, name)
+            authors |= {author} if author else set()
+            called += [beginning] if beginning else []
         return cls(
             actor=actor.id,
             rooms=None if keys is None else frozenset(keys),
@@ -86,13 +84,15 @@ async def _rooms_called(store: Store, actor: Actor, name: str) -> Sequence[RoomI
     return [one.id for one in found]
 
 
-async def _author(store: Store, actor: Actor, name: str) -> ActorId | None:
-    """Whom a handle means, with or without `@`; None: nobody's, so it is the beginning of a name."""
+async def _whose(store: Store, actor: Actor, name: str) -> tuple[ActorId | None, str | None]:
+    """Whose handle this is, and how names begin that it means; none behind the `@` of somebody's handle."""
     small = name.removeprefix("@").casefold()
     if small == ME:
-        return actor.id
+        return actor.id, None
     found = await store.read(actors.of_skeleton, validation.skeleton(small))
-    return found.id if found is not None and found.handle == small else None
+    if found is None or found.handle != small:
+        return None, _folded(name)
+    return found.id, None if name.startswith("@") else _folded(name)
 
 
 def _folded(name: str) -> str:
