@@ -23,6 +23,15 @@ here => ['found', 'found-here'].slice(here ? 1 : 0)
   .flatMap(name => [...(CSS.highlights.get(name) ?? [])])
   .map(range => [range.toString(), Number(range.startContainer.parentElement.closest('[data-seq]').dataset.seq)])
 """
+TOO_LONG = re.compile("status of 400")
+FIRST_IS_SEEN = """
+() => {
+  const [range] = CSS.highlights.get('found-here') ?? []
+  const [found, list] = [range, document.querySelector('[data-testid=message-list]')].map(
+    one => one?.getBoundingClientRect())
+  return !!found && found.top > list.top + 40 && found.bottom < list.bottom
+}
+"""
 SCROLLED = (
     "() => document.querySelector('[data-testid=search] [data-testid=hit]')"
     ".closest('.scroller').scrollTop"
@@ -45,7 +54,13 @@ async def room_with(tab: Tab, server: ServerProcess, title: str, *texts: str) ->
 
 @pytest.mark.parametrize(
     ("typed", "said"),
-    [("计划", CHINESE), ("load_user_pro*", CODE), ("train leaves from", SENTENCE)],
+    [
+        ("计划", CHINESE),
+        ("load_user_pro*", CODE),
+        ("load_user_pro", CODE),
+        ("train leaves from", SENTENCE),
+        ("ninth train leaves from pl", SENTENCE),
+    ],
 )
 async def test_a_few_letters_and_one_key_lead_to_the_message(
     browser: Browser, city: ServerProcess, typed: str, said: str
@@ -99,6 +114,112 @@ async def test_the_palette_leads_to_all_that_was_found(
     await tab.part("close").click()
     await expect(tab.part("room-title")).to_have_text("Launch")
     await expect(tab.part("search")).to_have_count(0)
+
+
+async def test_half_a_word_finds_the_same_wherever_one_looks(
+    browser: Browser, city: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Launch")
+    await room_with(tab, city, "Launch", SENTENCE, "A platform without trains", "No plan")
+    await tab.room_item("Launch").click()
+    await tab.page.keyboard.press("Control+k")
+    await tab.part("palette-input").fill("platf")
+    await expect(tab.part("palette-message")).to_have_count(2)
+    await tab.part("palette-all").click()
+    await expect(tab.part("hit")).to_have_count(2)
+    await tab.part("search-input").press_sequentially("orm fo")
+    await expect(tab.part("hit")).to_have_count(1)
+    await tab.part("search-input").fill("platf ")
+    await expect(tab.part("search-status")).to_contain_text("Nothing was found for")
+    await tab.page.reload()
+    await expect(tab.part("search-status")).to_contain_text("Nothing was found for")
+    await tab.part("close").click()
+    await tab.page.keyboard.press("Control+f")
+    await tab.part("find-input").fill("platf")
+    await expect(tab.part("find-count")).to_have_text("1 of 2")
+
+
+async def test_where_nothing_is_found_the_palette_says_so_and_leads_on(
+    browser: Browser, city: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Launch")
+    await tab.page.keyboard.press("Control+k")
+    await tab.part("palette-input").fill("zebras")
+    await expect(tab.part("palette-none")).to_have_text("No chat, message or action was found.")
+    await browser.screenshot(tab.page, "palette-none")
+    await tab.part("palette-all").click()
+    await expect(tab.part("search-status")).to_contain_text("Nothing was found for")
+
+
+async def test_a_search_that_would_fail_again_offers_no_other_try(
+    browser: Browser, city: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Launch")
+    forgive(browser, TOO_LONG)
+    await tab.page.goto(f"{city.url}/search?q={'+'.join(['a1'] * 33)}")
+    await expect(tab.part("search-problem")).to_be_visible()
+    await expect(tab.part("search-problem").get_by_role("button")).to_have_count(0)
+
+
+@pytest.mark.parametrize("door", ["search", "palette", "find"])
+async def test_in_a_long_message_the_word_is_seen_and_marked(
+    browser: Browser, city: ServerProcess, door: str
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Garden", "Launch")
+    long = "\n\n".join(f"Paragraph {at}" + " of a zebra" * (at in {40, 80}) for at in range(120))
+    (seq,) = await room_with(tab, city, "Launch", long)
+    await room_with(tab, city, "Launch", *["x\n" * 60] * 2)
+    if door == "search":
+        await tab.page.goto(f"{city.url}/search?q=zebra")
+        await tab.part("hit").click()
+    elif door == "palette":
+        await tab.page.keyboard.press("Control+k")
+        await tab.part("palette-input").fill("zebra")
+        await expect(tab.part("palette-message")).to_have_count(1)
+        await tab.page.keyboard.press("Enter")
+    else:
+        await tab.room_item("Launch").click()
+        await tab.page.keyboard.press("Control+f")
+        await tab.part("find-input").fill("zebra")
+    await expect(tab.page).to_have_url(re.compile(f"/{seq}$"))
+    await tab.page.wait_for_function(FIRST_IS_SEEN)
+    marked: list[tuple[str, int]] = await tab.page.evaluate(HIGHLIGHTED, "here")
+    assert marked == [["zebra", seq]] * 2
+    await browser.screenshot(tab.page, f"found-{door}")
+    if door == "find":
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_function(FIRST_IS_SEEN)
+    else:
+        await tab.room_item("Garden").click()
+        await expect(tab.part("room-title")).to_have_text("Garden")
+        assert await tab.page.evaluate(HIGHLIGHTED) == []
+
+
+async def test_from_the_field_one_goes_into_the_message_and_on(
+    browser: Browser, city: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Launch")
+    seqs = await room_with(tab, city, "Launch", SENTENCE, "x\n" * 60, SENTENCE, "x\n" * 28)
+    older, newer = [tab.page.locator(f'[data-seq="{seqs[at]}"]') for at in (0, 2)]
+    await tab.room_item("Launch").click()
+    await tab.page.keyboard.press("Control+f")
+    await expect(tab.part("find-earlier")).to_be_disabled()
+    await tab.part("find-input").fill("train")
+    await expect(tab.part("find-count")).to_have_text("1 of 2")
+    await expect(tab.part("find-earlier")).to_be_enabled()
+    await tab.page.keyboard.press("ArrowDown")
+    await expect(newer).to_be_focused()
+    await tab.page.keyboard.press("n")
+    await expect(older).to_be_focused()
+    bar, row = await tab.part("find").bounding_box(), await older.bounding_box()
+    assert bar is not None
+    assert row is not None
+    assert row["y"] >= bar["y"] + bar["height"]
+    await tab.part("find-input").focus()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.part("find-count")).to_have_text("1 of 2")
+    await tab.page.keyboard.press("Escape")
+    await expect(newer).to_be_focused()
 
 
 async def test_back_from_a_message_leads_to_the_list_as_it_was(
@@ -166,6 +287,12 @@ async def test_chips_read_and_write_what_is_looked_for(
     await expect(tab.part("hit")).to_have_count(1)
     await expect(tab.part("chip-in")).to_have_text("In")
 
+    await field.fill("train")
+    await expect(tab.part("hit")).to_have_count(3)
+    await tab.part("chip-from").click()
+    await tab.page.get_by_role("menuitem", name="Assistant").click()
+    await expect(field).to_have_value("train from:@assistant")
+    await expect(tab.part("chip-from")).to_have_text("From @assistant")
     await field.fill("train from:me after:30d")
     await expect(tab.part("hit")).to_have_count(3)
     await expect(tab.part("chip-from")).to_have_text("From me")

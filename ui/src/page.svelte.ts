@@ -3,6 +3,7 @@
  */
 import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
+import type { Sought } from './find/paint'
 import { BASE } from './lib/server/base'
 import { signOut } from './lib/server/entering'
 import { Problem, problemText } from './lib/server/errors'
@@ -88,6 +89,8 @@ export class PageState {
   renaming: { room: string; at: 'list' | 'header' | 'panel' } | null = $state.raw(null)
   /** It is looked for words in the chat that is open. */
   finding = $state(false)
+  /** What was looked for in the message to which one is led. */
+  hit: Sought | null = null
   /** How often it was asked to be led to a message: also to the one that the address names already. */
   sought = $state(0)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
@@ -122,9 +125,11 @@ export class PageState {
     }, 30_000)
   }
 
-  go(room: string | null, seq: number | null = null, replace = false): void {
+  go(room: string | null, seq: number | null = null, replace = false, hit: Sought | null = null): void {
     const panel = room === this.route.room ? this.route.panel : null
     if (seq !== null) this.sought += 1
+    this.hit?.end()
+    this.hit = hit
     this.visit(routePath(room, seq, panel), replace)
   }
 

@@ -1,6 +1,7 @@
 /** A search under way: what is asked, what was found so far, page by page, and where somebody stood in it. */
 import type { Found, Hit } from '../lib/protocol'
 import type { Calls } from '../lib/server/calls'
+import { begun } from './query'
 import { Problem } from '../lib/server/errors'
 
 export interface Asked {
@@ -43,8 +44,9 @@ export class Listing {
   #calls: Calls
   #limit: number
   #times = 0
-  /** Where it went on the last time. */
+  /** Where it went on the last time, and with which words. */
   #cursor: string | null = null
+  #asked = ''
 
   constructor(calls: Calls, limit: number) {
     this.#calls = calls
@@ -84,13 +86,19 @@ export class Listing {
     this.expect()
     this.#cursor = cursor
     const times = this.#times
-    const q = this.query.trim()
+    const written = this.query.trim()
+    const { q, otherwise } = cursor === null ? begun(this.query) : { q: this.#asked, otherwise: undefined }
+    const look = (q: string): Promise<Found> => find(this.#calls, { q, room: this.room, limit: this.#limit, cursor, best: this.best })
     try {
-      const { hits, ...last } = await find(this.#calls, { q, room: this.room, limit: this.#limit, cursor, best: this.best })
+      let found = await look(q)
+      const other = otherwise && times === this.#times && found.hits.length === 0 && found.cursor === null ? otherwise : null
+      if (other) found = await look(other)
       if (times !== this.#times) return false
+      const { hits, ...last } = found
+      this.#asked = other ?? q
       this.pages = cursor === null ? [hits] : [...this.pages, hits]
       this.last = last
-      this.found = q
+      this.found = written
       if (cursor === null) this.stop = null
     } catch (error) {
       if (times !== this.#times) return false

@@ -66,6 +66,20 @@ test('it goes on where it ended, in the same chat', async () => {
   ])
 })
 
+test('a last letter that no message has is as if it was not written yet, and so it goes on', async () => {
+  const asked: (string | null)[] = []
+  const calls = { call: (_: string, path: string) => {
+    asked.push(new URLSearchParams(path.split('?')[1]).get('q'))
+    return Promise.resolve(asked.at(-1) === 'ninth' ? answer(hit('a', asked.length)) : { ...answer(), cursor: null })
+  } } as unknown as Calls
+  const list = new Listing(calls, 5)
+  list.query = 'ninth t'
+  expect(await list.look()).toBe(true)
+  await list.more()
+  expect(asked).toEqual(['ninth t', 'ninth', 'ninth'])
+  expect([list.found, list.hits.length]).toEqual(['ninth t', 2])
+})
+
 test('a search whose index was made anew begins again by itself', async () => {
   const cursors: (string | null)[] = []
   const calls = { call: (_: string, path: string) => {

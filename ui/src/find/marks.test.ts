@@ -60,6 +60,10 @@ test.each([
   ['see [the **night** train](https://example.org/a_b) now', 'night', 'see the ⟦night⟧ train now'],
   ['```python\ndef load_user(**more):\n    return `x`\n```\nso', 'load', 'def ⟦load⟧_user(**more):\n    return `x`\n\nso'],
   ['**two** words, again', 'two** words', '⟦two words⟧, again'],
+  ['> ```python\n> def load():\n>     return 1\n> ```\n> so', 'load', 'def ⟦load⟧():\n    return 1\n\nso'],
+  ['of four, but **no…', 'four', 'of ⟦four⟧, but no…'],
+  ['…the night** train and `that` is `co…', 'train', '…the night ⟦train⟧ and that is co…'],
+  ['four and [the train](https://exa…', 'four', '⟦four⟧ and the train…'],
   ['***both*** ~~gone~~ and ``a `tick` b``', 'gone', 'both ⟦gone⟧ and a `tick` b'],
 ])('what was found is shown in plain words: %s', (text, word, wanted) => {
   expect(shown(text, word)).toBe(wanted)
@@ -67,6 +71,7 @@ test.each([
 
 test.each([
   ['see [this](https://example.org/)', 'example', 'see [this](https://⟦example⟧.org/)'],
+  ['*.py and 2 ** 3, see_this_one of four…', 'four', '*.py and 2 ** 3, see_this_one of ⟦four⟧…'],
   ['x ** y, snake_case_name, 2 * 3, *.py', '**', 'x ⟦**⟧ y, snake_case_name, 2 * 3, *.py'],
   ['# of the `four`', '`', 'of the ⟦`⟧four`'],
 ])('signs stay where they are what was looked for, or mean themselves: %s', (text, word, wanted) => {

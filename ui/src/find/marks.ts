@@ -18,25 +18,34 @@ const LETTER = /[\p{L}\p{N}\p{M}]/u
 /** What stands in signs of Markdown: blocks and spans of code, the words of links, and words that are emphasized. */
 const SIGNS = new RegExp(
   [
-    /^[ \t]*(?<fence>`{3,}|~{3,})[^\n]*\n(?<block>[^]*?)(?:^[ \t]*\k<fence>[ \t]*$|$(?![^]))/u,
+    /^(?<quote>(?: {0,3}> ?)*)[ \t]*(?<fence>`{3,}|~{3,})[^\n]*\n(?<block>[^]*?)(?:^\k<quote>[ \t]*\k<fence>[ \t]*$|$(?![^]))/u,
     /(?<ticks>`+)(?!`)(?<code>[^\n]*?[^`\n])\k<ticks>(?!`)/u,
     /!?\[(?<link>[^\]\n]+)\]\([^()\s]*(?: "[^"\n]*")?\)/u,
     /^ {0,3}(?:#{1,6} |> ?)+/u,
     /(?<stars>\*{1,3}|~~)(?=[^\s*])(?<strong>[^\n]*?[^\s*])\k<stars>(?!\*)/u,
     /(?<![\p{L}\p{N}_])(?<lines>_{1,3})(?=[^\s_])(?<stressed>[^\n]*?[^\s_])\k<lines>(?![\p{L}\p{N}_])/u,
+    // What a cut parted: of a link whose address goes on, before words that do, and behind words that began earlier.
+    /!?\[(?<cut>[^\]\n]+)\]\([^()\s]*(?=…$(?![^]))/u,
+    /(?<![\p{L}\p{N}])(?:\*{1,3}|~~|`+|_{1,3})(?=[\p{L}\p{N}][^\n]*…$(?![^]))/u,
+    /(?<=(?<![^])…[^\n]*\S)(?:\*{2,3}|~~|`+)(?![\p{L}\p{N}*`])/u,
   ].map(({ source }) => source).join('|'),
   'gmu',
 )
+
+/** The same of lines of code that are quoted. */
+function quotesIn(text: string, from: number): [number, number][] {
+  return [...text.matchAll(/^(?: {0,3}> ?)+/gm)].map(({ 0: all, index }) => [from + index, from + index + all.length])
+}
 
 /** Where such signs stand in a text, in units of a script, but for those that are `meant`. */
 function signsIn(text: string, from: number, meant: (start: number, end: number) => boolean): [number, number][] {
   return [...text.matchAll(SIGNS)].flatMap(({ 0: all, index, groups = {} }): [number, number][] => {
     const { block, code } = groups
-    const kept = block ?? code ?? groups.link ?? groups.strong ?? groups.stressed ?? ''
+    const kept = block ?? code ?? groups.link ?? groups.cut ?? groups.strong ?? groups.stressed ?? ''
     const before = block !== undefined ? all.indexOf('\n') + 1 : kept === '' ? all.length : all.indexOf(kept, (groups.ticks ?? groups.stars ?? groups.lines ?? '[').length)
     const start = from + index + before
     const own: [number, number][] = [[from + index, start], [start + kept.length, from + index + all.length]]
-    const within = block ?? code ?? '' ? [] : signsIn(kept, start, meant)
+    const within = groups.quote ? quotesIn(kept, start) : block ?? code ?? '' ? [] : signsIn(kept, start, meant)
     return own.some(([at, end]) => meant(at, end)) ? within : [...own, ...within]
   })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isEnough, operatorsOf, searchPath, withOperators } from './query'
+import { begun, isEnough, operatorsOf, searchPath, withOperators } from './query'
 
 test.each([
   ['in:Launch words', [['in', 'Launch']]],
@@ -7,6 +7,8 @@ test.each([
   ['in:“Launch party” words', [['in', 'Launch party']]],
   ['IN:"never closed', [['in', 'never closed']]],
   ['-in:Launch has:unknown on:someday in:"" after: before:2026-13x', []],
+  ['on:2026-13 after:2026-02-30 before:2026-00 on:0000 on:2026-1', []],
+  ['on:2024-02-29 after:2026-12', [['on', '2024-02-29'], ['after', '2026-12']]],
   ['"in:Launch" a:in:b', []],
   ['has:Link has:code on:today after:7d before:2026-11', [['has', 'Link'], ['has', 'code'], ['on', 'today'], ['after', '7d'], ['before', '2026-11']]],
 ])('the operators of %s', (query, found) => {
@@ -34,6 +36,36 @@ test('what has blanks stands in quotes, which it has none of itself, and is read
 test('all that narrows in one way is taken out together, and the words stay as they were written', () => {
   expect(withOperators('  after:7d "two  words" on:2026 x', ['before', 'after', 'on'], [])).toBe('"two words" x')
   expect(withOperators('"two  words"', ['on'], [])).toBe('"two  words"')
+})
+
+test.each([
+  ['platform fo', 'platform fo*'],
+  ['getuser', 'getuser*'],
+  ['get_us', 'get_us*'],
+  ['from:bo tr', 'from:bo tr*'],
+  ['std:ve', 'std:ve*'],
+  ['"ninth train" le', '"ninth train" le*'],
+  ['Ёл', 'Ёл*'],
+  ['train ', 'train'],
+  ['"ninth trai', '"ninth trai'],
+  ['train*', 'train*'],
+  ['train -bu', 'train -bu'],
+  ['from:an', 'from:an'],
+  ['has:li', 'has:li'],
+  ['IS:ed', 'IS:ed'],
+  ['=>', '=>'],
+  ['a'.repeat(500), 'a'.repeat(500)],
+])('the last word is a beginning until a blank follows: %s', (query, q) => {
+  expect(begun(query)).toEqual({ q })
+})
+
+test.each([
+  ['ninth t', { q: 'ninth t', otherwise: 'ninth' }],
+  ['get_user_n', { q: 'get_user_n', otherwise: 'get_user_' }],
+  ['t', { q: 't' }],
+  ['发布 计', { q: '发布 计' }],
+])('one letter is a word, or else not written yet: %s', (query, asked) => {
+  expect(begun(query)).toEqual(asked)
 })
 
 test('one letter is enough where it is half a word', () => {

@@ -22,14 +22,21 @@ export const TRAITS = ['link', 'code', 'file', 'tool', 'thought'] as const
 
 const QUOTES = /[\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02]/g
 const ITEM = /(-(?=[^\s-]))?(?:([A-Za-z]+):(?:"([^"]*)"?|([^\s"]+))|"[^"]*"?|[^\s"]+)/g
-const DATE = /^(?:\d{4}(?:-\d\d(?:-\d\d)?)?|\d{1,4}[dw]|today|yesterday)$/i
+const AGO = /^(?:\d{1,4}[dw]|today|yesterday)$/i
+const DATE = /^(?!0000)\d{4}(?:-\d\d){0,2}$/
 const IS: Record<Key, (value: string) => boolean> = {
   in: (value) => value !== '',
   from: (value) => value !== '',
-  before: (value) => DATE.test(value),
-  after: (value) => DATE.test(value),
-  on: (value) => DATE.test(value),
+  before: isDate,
+  after: isDate,
+  on: isDate,
   has: (value) => TRAITS.some((trait) => trait === value.toLowerCase()),
+}
+
+/** A day, month or year that there is; a day too many would be one of the next month. */
+function isDate(value: string): boolean {
+  const day = DATE.test(value) ? new Date(value) : null
+  return AGO.test(value) || (day !== null && !Number.isNaN(day.getTime()) && day.toISOString().startsWith(value))
 }
 
 function placed(query: string): Placed[] {
@@ -40,6 +47,10 @@ function placed(query: string): Placed[] {
   }
   return found
 }
+
+/** An operator, also where its value is not written out yet. */
+const OPERATOR = /^(?:in|from|before|after|on|has|is)$/i
+const QUERY_MAX = 500
 
 const isKey = (name: string): name is Key => Object.hasOwn(IS, name)
 
@@ -64,6 +75,24 @@ function written({ key, value }: Operator): string {
 }
 
 const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u
+
+/** The last word, as long as it may go on: none of an operator, in quotes or behind a minus. */
+const BEGUN = /[\p{L}\p{M}\p{N}]+$/u
+
+/**
+ * What is asked for while somebody writes: the last word is a beginning until a blank follows. `otherwise`: the same
+ * without its one letter, where no message has it alone.
+ */
+export function begun(query: string): { q: string; otherwise?: string } {
+  const q = query.trim()
+  const last = [...query.replace(QUOTES, '"').matchAll(ITEM)].at(-1)
+  const [word] = BEGUN.exec(query) ?? []
+  const isWord = last && !last[1] && !last[0].includes('"') && !(last[2] && OPERATOR.test(last[2]))
+  if (!word || !isWord || q.length >= QUERY_MAX) return { q }
+  if ([...word].length > 1) return { q: `${q}*` }
+  const before = q.slice(0, -word.length).trim()
+  return UNSPACED.test(word) || !isEnough(before) ? { q } : { q, otherwise: before }
+}
 
 /** Whether so little says what is meant: one letter does in scripts where it is half a word. */
 export function isEnough(query: string): boolean {

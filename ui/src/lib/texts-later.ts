@@ -327,7 +327,8 @@ export const later = {
   palette: {
     name: 'Go to',
     results: 'Results',
-    none: 'Nothing has a name like this.',
+    none: 'No chat, message or action was found.',
+    short: 'Find chats and messages',
     chats: 'Chats',
     messages: 'Messages',
     all: 'All results',

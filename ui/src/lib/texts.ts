@@ -210,21 +210,7 @@ export const texts = {
     picture: 'Sent with this message',
   },
 
-  actions: {
-    continue: 'Continue',
-    details: 'Details',
-    edit: 'Edit',
-    resend: 'Send again',
-    discard: 'Discard',
-  },
 
-  states: {
-    stopped: 'Stopped.',
-    wordless: 'The model answered without a word.',
-    notSent: 'Not sent.',
-    kept: 'Kept, not stored yet',
-    sending: 'Sending…',
-  },
 
   times: {
     now: 'now',

@@ -1,6 +1,6 @@
 /** How an answer ended, where that was not well: in words, and what can be done about it. */
 import type { Message } from '../lib/protocol'
-import { texts } from '../lib/texts'
+import { states } from '../lib/texts-states'
 import { answerText, CUT_TEXTS } from '../lib/texts-chat'
 
 export interface Ending {
@@ -10,7 +10,7 @@ export interface Ending {
   partial: boolean
 }
 
-const say = texts.states
+const say = states
 
 /** Null of what is whole, or no answer. */
 export function endingOf(message: Message | null): Ending | null {
