@@ -206,8 +206,8 @@ def test_every_field_of_a_command_in_which_words_may_stand_is_looked_into() -> N
     ours |= {
         *("but", "issuer", "made_as", "session", "skeleton", "subject", "used", "counts"),
         *("email", "media_type", "merges", "preferences", "base_url", "headers"),
-        *("type", "types", "url", "secret"),
-    }  # who signs people in, inner names, uses of sessions, what one says of oneself, servers and webhooks (sealed)
+        *("type", "types", "url", "secret", "emoji"),
+    }  # who signs people in, inner names, uses of sessions, what one says of oneself, servers, webhooks (sealed), emoji
     for module in walk_packages(write.__path__, f"{write.__name__}."):
         import_module(module.name)
     found: set[str] = set()

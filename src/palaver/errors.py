@@ -33,6 +33,7 @@ class Code(StrEnum):
     NAME_RESERVED = "name_reserved"
     CID_INVALID = "cid_invalid"
     CID_REUSED = "cid_reused", 409
+    EMOJI_INVALID = "emoji_invalid"
     LIMIT_INVALID = "limit_invalid"
     CURSOR_INVALID = "cursor_invalid"
     CURSOR_EXPIRED = "cursor_expired", 410
@@ -92,6 +93,7 @@ class Code(StrEnum):
     TOO_MANY_PROMPTS = "too_many_prompts", 409
     TOO_MANY_INVITATIONS = "too_many_invitations", 409
     TOO_MANY_AGENTS = "too_many_agents", 409
+    TOO_MANY_REACTIONS = "too_many_reactions", 409
     ROOM_FULL = "room_full", 409
     TICKET_ENDED = "ticket_ended", 410
     IDENTITY_IN_USE = "identity_in_use", 409

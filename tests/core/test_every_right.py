@@ -54,6 +54,7 @@ from palaver.store.write.messages import AddEntries, AddMessage, MessageCommand,
 from palaver.store.write.people.credentials import Audited
 from palaver.store.write.people.invitations import AddInvitation, RevokeInvitation
 from palaver.store.write.profiles import OfProfile
+from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
@@ -90,6 +91,7 @@ TRIED = {
     "AddEntries",
     "OpenExchange",
     "SetMessageDeleted",
+    "SetReaction",
     "RetryTurn",
     "OpenTurn",
     "RenameRoom",
@@ -370,6 +372,9 @@ async def writes(case: Case) -> None:
         Action.WRITE, lambda: core.chat.send(actor, room, text="x", cid=None, answers=False)
     )
     await case.expect(Action.WRITE, lambda: core.chat.typing(actor, room))
+    for there in (True, False):
+        reacting = SetReaction(message=case.theirs, by=actor.id, emoji="👍", there=there)
+        await case.expect(Action.WRITE, lambda one=reacting: case.write(one))
     adding = AddEntries(
         room=room,
         author=actor.id,

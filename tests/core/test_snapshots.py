@@ -128,6 +128,21 @@ async def message_changed(client: Client, event: Json) -> None:
     assert client.messages[event["d"]["msg"]]["seq"] == event["d"]["seq"]
 
 
+async def reaction_added(client: Client, event: Json) -> None:
+    told: list[Json] = client.messages[event["d"]["msg"]].setdefault("reactions", [])
+    one = next((one for one in told if one["emoji"] == event["d"]["emoji"]), None)
+    if one is None:
+        told.append(one := Json(emoji=event["d"]["emoji"], count=0, people=[]))
+    one["count"] += 1
+    one["people"].append({"id": event["by"], "name": client.actor.name})
+
+
+async def reaction_removed(client: Client, event: Json) -> None:
+    message = client.messages[event["d"]["msg"]]
+    told = [one for one in message.pop("reactions") if one["emoji"] != event["d"]["emoji"]]
+    message |= {"reactions": told} if told else {}
+
+
 async def turn_refused(client: Client, event: Json) -> None:
     """It is told among the messages, and changes nothing."""
 
@@ -162,6 +177,8 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.MESSAGE_CREATED: message_created,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
+    EventType.REACTION_ADDED: reaction_added,
+    EventType.REACTION_REMOVED: reaction_removed,
 }
 
 
@@ -184,6 +201,11 @@ class World:
         said = (await self.core.chat.history(self.ada, self.room)).messages[0]
         command = SetMessageDeleted(message=said.id, by=self.ada.id, deleted=deleted)
         await self.core.chat._store.write(command)
+
+    async def react(self, *emoji: str, there: bool = True) -> None:
+        said = (await self.core.chat.history(self.ada, self.room)).messages[0]
+        for one in emoji:
+            await self.core.chat.react(self.ada, said.id, one, there=there)
 
     async def joined(self, *, leaves: bool) -> None:
         card = await self.core.agents.ensured("poet", "Poet")
@@ -241,6 +263,11 @@ class World:
             case EventType.MESSAGE_RESTORED:
                 await self.set_deleted(deleted=True)
                 await self.set_deleted(deleted=False)
+            case EventType.REACTION_ADDED:
+                await self.react("👍", "🎉")
+            case EventType.REACTION_REMOVED:
+                await self.react("👍", "🎉")
+                await self.react("👍", there=False)
             case EventType.MEMBER_SPEAKS:
                 assistant = self.core.assistant
                 await self.core.members.set_speaks(self.ada, self.room, assistant, Speaks.NEVER)

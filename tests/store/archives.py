@@ -68,7 +68,7 @@ def unsalted(url: str) -> None:
                 event = Event(RoomId(""), row.seq, row.type, actor, row.at_ms)
                 digest = digest_of_data(row.data, b"")
                 if row.type is EventType.MESSAGE_CREATED:
-                    message = verify._MESSAGE.one(row, RoomId(""), actor, "", *[None] * 4)
+                    message = verify._MESSAGE.one(row, RoomId(""), actor, "", *[None] * 5)
                     digest = digest_of_message(message, row.reply_to_seq, b"")
                 chain = linked(chains[row.room_key], event, row.message_seq, digest)
                 chains[row.room_key] = chain

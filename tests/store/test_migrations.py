@@ -52,6 +52,7 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0041": ("DROP TABLE reactions",),
     "0040": tuple(f"ALTER TABLE deliveries DROP COLUMN {name}" for name in ("hurried", "problem")),
     "0039": tuple(f"DROP TABLE {name}" for name in ("deliveries", "webhooks")),
     "0038": ("ALTER TABLE asides DROP COLUMN author_key",),

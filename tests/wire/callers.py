@@ -217,6 +217,7 @@ class World:
             "item": f"msg_{answer.id[2:]}",
             "message": answer.id,
             "place": "1",
+            "emoji": "👍",
             "version": "1",
         }
         names |= {name: one.id for name, one in self.others.items()} | self.links

@@ -237,6 +237,13 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "DELETE /api/rooms/{room}/invitations/{invitation}": (Case(destroys=True),),
     "GET /api/messages/{message}/parts/{place}": (Case(names={"message": "picture"}),),
     "POST /api/messages/{message}/retry": TAKEN,
+    **dict.fromkeys(
+        (
+            "PUT /api/messages/{message}/reactions/{emoji}",
+            "DELETE /api/messages/{message}/reactions/{emoji}",
+        ),
+        PLAIN,
+    ),
     "GET /api/turns/{turn}/prompt": PLAIN,
     "POST /api/turns/{turn}/stop": TAKEN,
     "GET /api/exchanges/{exchange}": PLAIN,
@@ -253,6 +260,9 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     ),
     "frame /ws turn.end": (Case({"turn": "<turn>", "text": "x"}, act=Action.READ, but=ANOTHERS),),
     "frame /ws typing": (Case({"room": "<room>"}),),
+    **dict.fromkeys(
+        ("frame /ws react", "frame /ws unreact"), (Case({"msg": "<message>", "emoji": "👍"}),)
+    ),
     "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
     "frame /ws ask": (Case({"room": "<room>"}),),
     "frame /ws stop_room": (Case({"room": "<room>"}),),

@@ -35,6 +35,9 @@ export interface MenuItem {
   /** It is one of many, of which one is `chosen`, and stands under this heading ("": none). */
   group?: string
   chosen?: boolean
+  /** It is shown by this emoji, beside others; one that is seldom wanted only where it is looked for. */
+  sign?: string
+  seldom?: boolean
   run: () => void
 }
 

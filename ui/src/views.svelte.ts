@@ -24,6 +24,7 @@ const PARTS = {
   announcer: () => import('./chat/Announcer.svelte'),
   begun: () => import('./chat/Begun.svelte'),
   parts: () => import('./message/Parts.svelte'),
+  reactions: () => import('./message/Reactions.svelte'),
   aside: () => import('./message/run/Aside.svelte'),
   run: () => import('./message/run/Run.svelte'),
   exchange: () => import('./message/Inspect.svelte'),

@@ -9,6 +9,7 @@ from msgspec import Struct
 from palaver.core import validation
 from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
+from palaver.core.emoji import emoji as emoji_of
 from palaver.core.ground import Ground
 from palaver.core.live.feed import Listener
 from palaver.core.live.items import Closing, Happened, ReadMark, SignedOut, Typing, Unsubscribed
@@ -30,9 +31,10 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
-from palaver.store.read import events, members, messages, past, rooms
+from palaver.store.read import events, members, messages, past, reactions, rooms
 from palaver.store.store import Store
 from palaver.store.write.messages import Added, AddMessage
+from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import MarkRead
 
 TITLE_CHARS_MAX = 50
@@ -147,6 +149,17 @@ class Chat:
             turns=added.turns,
         )
 
+    async def react(
+        self, actor: Actor, message: MessageId, emoji: str, *, there: bool = True
+    ) -> None:
+        """Reacts to a message with an emoji, or not any more; what is so already is no error.
+
+        Refused: `emoji_invalid`, `message_not_found`, `forbidden`, `room_archived`, `too_many_reactions`.
+        """
+        emoji = emoji_of(emoji)
+        await self._access.message(actor, message)
+        await self._store.write(SetReaction(message=message, by=actor.id, emoji=emoji, there=there))
+
     async def history(
         self,
         actor: Actor,
@@ -174,7 +187,11 @@ class Chat:
             page = await self._store.read(past.page, room, at, before=before, limit=limit)
         else:
             page = await self._store.read(
-                messages.page, room, before=before, after=after, around=around, limit=limit
+                *(reactions.page, room, actor.id),
+                before=before,
+                after=after,
+                around=around,
+                limit=limit,
             )
         await self._reached(actor, room, at or after or 0)
         return page
@@ -316,7 +333,7 @@ class _Past(Struct, frozen=True):
         return await self._store.read(events.since, room, seq, count)
 
     async def newest(self, room: RoomId, count: int) -> Page:
-        return await self._store.read(messages.page, room, limit=count)
+        return await self._store.read(reactions.page, room, self._actor.id, limit=count)
 
     async def rooms(self) -> tuple[RoomId, ...]:
         among = self._actor.key and self._actor.key.rooms

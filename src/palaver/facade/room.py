@@ -107,6 +107,18 @@ class Room:
         async with self._core.turns.external(self.id, agent) as recorder:
             yield Answer(recorder, self._core.settings.answer_chars_max)
 
+    @asks(Action.WRITE)
+    async def react(
+        self, actor: Actor, message: Message, emoji: str, *, there: bool = True
+    ) -> None:
+        """Reacts to a message of the room with one emoji, as a member of it; `there` False takes that away.
+
+        `history` tells them as `message.reactions`. Refused: `emoji_invalid`, `message_not_found` (or deleted),
+        `too_many_reactions` (more than 20 kinds).
+        """
+        await self._let_in(actor)
+        await self._core.chat.react(actor, message.id, emoji, there=there)
+
     @asks(Action.INVITE)
     async def add(
         self, actor: Actor, *, role: MemberRole = MemberRole.MEMBER, speaks: Speaks = Speaks.NEVER

@@ -7,7 +7,6 @@ Ids are texts `<prefix>_<32 hex digits of a UUIDv7>`: `r_` room, `m_` message, `
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
-from hashlib import sha256
 from typing import Any, NewType, Required, Self, TypedDict
 
 from msgspec import Struct, field
@@ -225,6 +224,8 @@ class EventType(StrEnum):
     MESSAGE_CREATED = "message.created", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
+    REACTION_ADDED = "reaction.added", AccessChange.NONE
+    REACTION_REMOVED = "reaction.removed", AccessChange.NONE
     TURN_REFUSED = "turn.refused", AccessChange.NONE
     # of the audit room
     SESSION_BEGAN = "session.began", AccessChange.NONE
@@ -303,21 +304,6 @@ class Account(Struct, frozen=True):
     created_ms: int
     used_ms: int | None
     email: str | None
-
-
-class Linked(Struct, frozen=True):
-    """Who a person is elsewhere: a `subject` of an `issuer`, which let them in last at `seen_ms`."""
-
-    actor: Actor
-    issuer: str
-    subject: str
-    seen_ms: int
-
-    @property
-    def id(self) -> str:
-        """Its public id, which says nothing of it to who does not know it."""
-        told = f"identity\0{self.issuer}\0{self.subject}"
-        return f"n_{sha256(told.encode()).hexdigest()[:32]}"
 
 
 class Scope(StrEnum):
@@ -460,8 +446,19 @@ class Entry(Struct, frozen=True, kw_only=True):
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
+class Reaction(Struct, frozen=True):
+    """An emoji under a message: how many react so, and `people`, the first of them, and who asks if they do."""
+
+    emoji: str
+    count: int
+    people: tuple[Actor, ...]
+
+
 class Message(Struct, frozen=True):
-    """What an actor said, as it is now, "" once deleted. `name`: the author's, or of whose account they `became`."""
+    """What an actor said, as it is now, "" once deleted. `name`: the author's, or of whose account they `became`.
+
+    `reactions` are told by pages of a room, as it is now: those that came first stand first.
+    """
 
     id: MessageId
     room: RoomId
@@ -480,6 +477,7 @@ class Message(Struct, frozen=True):
     deleted_ms: int | None = None
     meta: Meta = field(default_factory=Meta)
     became: ActorId | None = None
+    reactions: tuple[Reaction, ...] = ()
 
     @property
     def claimed(self) -> bool:

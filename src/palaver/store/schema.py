@@ -398,6 +398,17 @@ partials = _table(
     PrimaryKeyConstraint("turn_id", "place"),
 )
 
+# who reacts to which messages with what; `added_seq`: of the event that says so
+reactions = _table(
+    "reactions",
+    Column("room_key", Key, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("emoji", Text, nullable=False),
+    Column("actor_key", Key, nullable=False),
+    Column("added_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("room_key", "seq", "emoji", "actor_key"),
+)
+
 branches = _table(
     "branches",
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),

@@ -80,6 +80,12 @@ class MessageNamed(TypedDict):
     seq: int
 
 
+class ReactionNamed(MessageNamed):
+    """The emoji, and to which message, at which seq."""
+
+    emoji: str
+
+
 class RoomCreated(TypedDict):
     """How the room is called; `visibility` of one that everyone finds."""
 
@@ -197,6 +203,8 @@ DATA: Mapping[EventType, type] = {
     EventType.MESSAGE_CREATED: shapes.Message,
     EventType.MESSAGE_DELETED: MessageNamed,
     EventType.MESSAGE_RESTORED: MessageNamed,
+    EventType.REACTION_ADDED: ReactionNamed,
+    EventType.REACTION_REMOVED: ReactionNamed,
     EventType.ROOM_CREATED: RoomCreated,
     EventType.ROOM_RENAMED: RoomRenamed,
     EventType.ROOM_DELETED: Nothing,

@@ -337,6 +337,22 @@ class Meta(TypedDict, total=False):
 
 
 @explained
+class Reaction(TypedDict):
+    """An emoji under a message."""
+
+    emoji: str
+    count: int
+    people: list[Person]
+    """The first of them, 50 of a message with all its kinds; and who asks, if they are one."""
+
+
+def reaction(value: stored.Reaction) -> Reaction:
+    """Builds the shape of a reaction."""
+    people = [person(one) for one in value.people]
+    return {"emoji": value.emoji, "count": value.count, "people": people}
+
+
+@explained
 class Message(TypedDict):
     """What somebody said, as it is now."""
 
@@ -359,6 +375,8 @@ class Message(TypedDict):
     edited_at: str | None
     deleted_at: str | None
     meta: Meta
+    reactions: NotRequired[list[Reaction]]
+    """In a page of a room, where there are some: those that came first stand first."""
 
 
 def message(value: stored.Message) -> Message:
@@ -383,6 +401,8 @@ def message(value: stored.Message) -> Message:
     }
     if value.became is not None:
         shown["became"] = value.became
+    if value.reactions:
+        shown["reactions"] = [reaction(one) for one in value.reactions]
     return shown
 
 

@@ -187,6 +187,41 @@ async def test_a_failed_answer_can_be_tried_again(door: Door) -> None:
         assert deleted["d"]["msg"] == failed["d"]["id"]
 
 
+async def test_reactions_come_live_to_all_readers_and_stand_in_what_is_read_anew(
+    door: Door,
+) -> None:
+    (ada, http), (bo, bos) = await door.guest(), await door.guest()
+    lobby = (await http.get("/api/rooms")).json()["rooms"][0]["id"]
+    async with door.live(ada) as live, door.live(bo) as other:
+        for one in (live, other):
+            await one.ask(t="sub", room=lobby)
+        said = await live.say(lobby, "It is out!")
+        await live.event("message.created", lambda frame: frame["d"]["id"] == said["msg"])
+        told = {"msg": said["msg"], "seq": said["seq"]}
+        assert (await other.ask(t="react", msg=said["msg"], emoji="❤"))["t"] == "ok"
+        for one in (live, other):
+            event = await one.event("reaction.added")
+            assert (event["d"], event["by"]) == ({**told, "emoji": "❤️"}, other.welcome["me"]["id"])
+        path = f"/api/messages/{said['msg']}/reactions/%F0%9F%8E%89"
+        assert [(await http.put(path)).status_code for _ in range(2)] == [204, 204]
+        assert (await other.event("reaction.added"))["d"] == {**told, "emoji": "🎉"}
+        refused = await live.ask(t="react", msg=said["msg"], emoji="yes")
+        assert refused["code"] == "emoji_invalid"
+        reset = await other.ask(t="sub", room=lobby)
+        (message,) = [one for one in reset["messages"] if one["id"] == said["msg"]]
+        found = (await bos.get(f"/api/rooms/{lobby}/messages")).json()["messages"][-1]
+        assert found["reactions"] == message["reactions"]
+        assert [(one["emoji"], one["count"]) for one in found["reactions"]] == [("❤️", 1), ("🎉", 1)]
+        assert found["reactions"][1]["people"] == [
+            {key: live.welcome["me"][key] for key in ("id", "name")}
+        ]
+        await other.ask(t="unreact", msg=said["msg"], emoji="❤️")
+        assert (await live.event("reaction.removed"))["d"] == {**told, "emoji": "❤️"}
+        assert (await http.delete(path)).status_code == 204
+        found = (await bos.get(f"/api/rooms/{lobby}/messages")).json()["messages"][-1]
+        assert "reactions" not in found
+
+
 async def test_after_a_break_only_what_was_missed_comes_and_then_the_rest(door: Door) -> None:
     token, http = await door.guest()
     room = await new_room(http)

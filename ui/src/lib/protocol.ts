@@ -586,6 +586,8 @@ export interface Message {
   edited_at: string | null
   deleted_at: string | null
   meta: Meta
+  /** In a page of a room, where there are some: those that came first stand first. */
+  reactions?: Reaction[]
 }
 
 /** What else is known of a message; more may come. */
@@ -817,6 +819,14 @@ export interface Prompts {
 /** A provider that signs people in, by what people call it. */
 export interface Provider {
   name: string
+}
+
+/** An emoji under a message. */
+export interface Reaction {
+  emoji: string
+  count: number
+  /** The first of them, 50 of a message with all its kinds; and who asks, if they are one. */
+  people: Person[]
 }
 
 /** The same person has read so far, on another connection. */
@@ -1284,6 +1294,8 @@ export type Request =
   | { t: 'sub'; room: string; since?: number | null }
   | { t: 'unsub'; room: string }
   | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null; models?: string[] | null }
+  | { t: 'react'; msg: string; emoji: string }
+  | { t: 'unreact'; msg: string; emoji: string }
   | { t: 'stop'; turn: string }
   | { t: 'stop_room'; room: string }
   | { t: 'ask'; room: string; agent?: string | null; msg?: string | null; models?: string[] | null }

@@ -38,6 +38,21 @@ export const model = {
   cancel: 'Cancel',
 }
 
+/** What is said of reactions to a message. */
+export const reactions = {
+  react: 'React',
+  find: 'Find an emoji',
+  nothing: 'No emoji is called so.',
+  recent: 'Lately used',
+  common: 'Common',
+  others: 'Others',
+  you: 'You',
+  who: (names: readonly string[], others: number) => {
+    const all = others > 0 ? [...names, others === 1 ? '1 other' : `${others} others`] : names
+    return all.length < 2 ? (all[0] ?? '') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`
+  },
+}
+
 /** Why an answer ended without being whole. */
 export const ANSWER_TEXTS: Record<string, string> = {
   provider_unreachable: 'The model could not be reached. Is its server running?',
@@ -73,6 +88,8 @@ const refusals: Record<string, string> = {
   empty_message: 'An empty message cannot be sent.',
   text_too_long: 'This message is too long.',
   room_archived: 'This chat is archived: nothing more is said in it.',
+  emoji_invalid: 'A reaction is one emoji.',
+  too_many_reactions: 'This message has all the reactions that it may have.',
 }
 
 Object.assign(REQUEST_TEXTS, ANSWER_TEXTS, refusals)

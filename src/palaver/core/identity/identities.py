@@ -16,7 +16,8 @@ from palaver.core.access import remember
 from palaver.core.identity.actors import Client, Identity
 from palaver.core.identity.register import adding, beginning
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Linked
+from palaver.model import Actor
+from palaver.model.identities import Linked
 from palaver.settings import Settings
 from palaver.store.read import identities
 from palaver.store.store import Store

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, select
 
-from palaver.model import AccountStatus, Actor, ActorId, Linked, ServerRole
+from palaver.model import AccountStatus, Actor, ActorId, ServerRole
+from palaver.model.identities import Linked
 from palaver.store.engine.statement import matching
 from palaver.store.read.actors import ACCOUNT_COLUMNS, COLUMNS as ACTOR_COLUMNS, actor_of, asking
 from palaver.store.schema import accounts, actors, identities, session_is_of_elsewhere, sessions

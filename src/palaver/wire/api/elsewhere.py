@@ -13,10 +13,10 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 from typing_extensions import TypedDict
 
-import palaver.model as stored
 from palaver.core.identity.elsewhere import Elsewhere
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused
+from palaver.model.identities import Linked
 from palaver.policy import ServerAct
 from palaver.wire.api.body import Given
 from palaver.wire.auth import Me, Present, begin, client, session_of
@@ -179,6 +179,6 @@ class OtherWays:
             return RedirectResponse(url, SEE_OTHER)
 
 
-def _identity(value: stored.Linked) -> Identity:
+def _identity(value: Linked) -> Identity:
     its_id, seen = value.id, moment(value.seen_ms)
     return {"id": its_id, "issuer": value.issuer, "subject": value.subject, "seen_at": seen}

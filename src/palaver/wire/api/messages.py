@@ -261,6 +261,21 @@ class Messages:
         media_type, data = parts.picture(await self._core.access.message(me, message), place)
         return Response(data, media_type=media_type, headers={"cache-control": KEPT})
 
+    @call(
+        *("PUT", "/messages/{message}/reactions/{emoji}", Action.WRITE),
+        use=Use.MESSAGES,
+        status=204,
+    )
+    async def react(self, request: Request, me: Me, message: MessageId, emoji: str) -> None:
+        """Reacts to a message with one emoji, percent-encoded; a second time changes nothing."""
+        take_by(request.scope, me)
+        await self._core.chat.react(me, message, emoji)
+
+    @call("DELETE", "/messages/{message}/reactions/{emoji}", Action.WRITE, status=204)
+    async def unreact(self, me: Me, message: MessageId, emoji: str) -> None:
+        """Takes one's reaction away."""
+        await self._core.chat.react(me, message, emoji, there=False)
+
     @call("GET", "/exchanges/{exchange}", Action.READ)
     async def exchange(self, me: Me, exchange: ExchangeId) -> Exchange:
         """A request through the OpenAI-compatible API and its answer, in a room that one may read."""

@@ -391,6 +391,16 @@ class Connection(Struct, eq=False):
         seq, dup = sent.seq, sent.dup
         return frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
 
+    @call("frame", "react", Action.WRITE, use=Use.MESSAGES)
+    async def react(self, msg: MessageId, emoji: str) -> None:
+        """Reacts to a message with one emoji."""
+        await self.core.chat.react(self.actor, msg, emoji)
+
+    @call("frame", "unreact", Action.WRITE)
+    async def unreact(self, msg: MessageId, emoji: str) -> None:
+        """Takes one's reaction away."""
+        await self.core.chat.react(self.actor, msg, emoji, there=False)
+
     @call("frame", "stop", Action.TAKE_BACK)
     async def stop(self, turn: TurnId) -> None:
         """Stops an answer; what came of it is stored."""

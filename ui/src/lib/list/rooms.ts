@@ -253,7 +253,12 @@ export class Rooms {
       return
     }
     const room = this.get(notice.room)
-    if (!room || notice.k.some((kind) => kind !== 'message.created')) {
+    const kinds = notice.k.filter((kind) => !kind.startsWith('reaction.'))
+    if (room && kinds.length === 0) {
+      this.put({ ...room, seq: Math.max(room.seq, notice.seq) })
+      return
+    }
+    if (!room || kinds.some((kind) => kind !== 'message.created')) {
       this.#ask(notice.room)
       return
     }

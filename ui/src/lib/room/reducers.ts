@@ -3,7 +3,7 @@
  *
  * A new kind is one more entry. A kind without one still counts: its seq was applied.
  */
-import type { Message, Room, RoomEvent } from '../protocol'
+import type { Message, Reaction, Room, RoomEvent } from '../protocol'
 
 /** What a reducer may do with the messages that are loaded. */
 export interface Messages {
@@ -12,6 +12,7 @@ export interface Messages {
   /** Fetches the message at `seq` again. */
   reload(seq: number): void
   rename(actor: string, name: string): void
+  nameOf(actor: string): string | undefined
   /** Whether the room is deleted. */
   delete(deleted: boolean): void
   /** Somebody came, went, or has another name or role. */
@@ -34,6 +35,24 @@ const CHANGED: Reducer = {
   },
 }
 
+/** Somebody reacts to a message, or not any more. What a page told already counts once. */
+const REACTED: Reducer = {
+  log: (messages, { d, by, k }) => {
+    const id = String(by)
+    messages.change(String(d.msg), ({ reactions: before = [], ...message }) => {
+      const kind: Reaction = before.find(({ emoji }) => emoji === d.emoji) ?? { emoji: String(d.emoji), count: 0, people: [] }
+      const others = kind.people.filter((one) => one.id !== id)
+      const known = others.length < kind.people.length
+      const added = k === 'reaction.added'
+      const count = added ? kind.count + (known ? 0 : 1) : kind.count - 1
+      const people = !added ? others : known ? kind.people : [...others, { id, name: messages.nameOf(id) ?? '' }]
+      const now = { ...kind, count, people }
+      const reactions = (before.includes(kind) ? before.map((one) => (one === kind ? now : one)) : [...before, now]).filter((one) => one.count > 0)
+      return reactions.length > 0 ? { ...message, reactions } : message
+    })
+  },
+}
+
 export const REDUCERS: Readonly<Record<string, Reducer>> = {
   'message.created': {
     log: (messages, { d }) => messages.add(d as unknown as Message),
@@ -43,6 +62,8 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     log: (messages, { d, at }) => messages.change(String(d.msg), (message) => ({ ...message, text: '', deleted_at: at })),
   },
   'message.restored': { log: (messages, { d }) => messages.reload(Number(d.seq)) },
+  'reaction.added': REACTED,
+  'reaction.removed': REACTED,
   'member.joined': CHANGED,
   'member.left': CHANGED,
   'member.removed': CHANGED,

@@ -147,6 +147,23 @@ describe('order', () => {
     expect(log.messages[1]).toMatchObject({ seq: 2, text: '', deleted_at: '2026-11-20T20:01:00.000Z' })
   })
 
+  test('each reaction counts once, whether a page or an event told it first, and the last one takes its kind along', () => {
+    const { log } = opened(1, 3)
+    const told = (): unknown => log.messages[1]!.reactions?.map(({ emoji, count, people }) => [emoji, count, people.map(({ id }) => id)])
+    const react = (seq: number, by: string, emoji: string, kind = 'added'): void =>
+      log.applyEvent({ ...event(seq, `reaction.${kind}`, { msg: 'm_2', seq: 2, emoji }), by })
+    react(4, 'u_1', '👍')
+    react(5, 'u_2', '👍')
+    react(6, 'u_2', '👍')
+    react(7, 'u_2', '🎉')
+    expect(told()).toEqual([['👍', 2, ['u_1', 'u_2']], ['🎉', 1, ['u_2']]])
+    react(8, 'u_1', '👍', 'removed')
+    react(9, 'u_2', '🎉', 'removed')
+    expect(told()).toEqual([['👍', 1, ['u_2']]])
+    react(10, 'u_2', '👍', 'removed')
+    expect(log.messages[1]).not.toHaveProperty('reactions')
+  })
+
   test('a restored message gets its text back from the server', async () => {
     const { log } = opened(1, 3)
     log.applyEvent(event(4, 'message.deleted', { msg: 'm_2', seq: 2 }))

@@ -65,6 +65,7 @@ export class RoomLog {
     change: (id, change) => this.#change(id, change),
     reload: (seq) => void this.#reload(seq),
     rename: (actor, name) => this.#rename(actor, name),
+    nameOf: (actor) => this.nameOf(actor),
     note: (event) => this.notices.add(event),
     delete: (deleted) => (this.problem = deleted ? DELETED : null),
     members: () => this.members.happened(),

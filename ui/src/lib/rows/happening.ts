@@ -13,6 +13,8 @@ export function happening({ seq, at, k, by, d }: Then, me: string, nameOf: (acto
     case 'message.created': return say.said(who)
     case 'message.deleted': return say.deleted(who)
     case 'message.restored': return say.restored(who)
+    case 'reaction.added': return say.reacted(who, String(d.emoji))
+    case 'reaction.removed': return say.unreacted(who, String(d.emoji))
     case 'room.created': return say.began(who)
     case 'room.renamed': return by === null ? say.wasNamed(title) : say.named(who, title)
     case 'room.moved': return say.moved(who)

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from sqlalchemy import delete
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, EventType, Linked, ServerRole
+from palaver.model import Actor, ActorId, EventType, ServerRole
+from palaver.model.identities import Linked
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read import accounts as stored_accounts, identities as stored
 from palaver.store.schema import identities
