@@ -97,3 +97,20 @@ Object.assign(REQUEST_TEXTS, ANSWER_TEXTS, refusals)
 export function answerText(code: string | undefined): string {
   return (code && ANSWER_TEXTS[code]) || OTHERWISE.answer
 }
+
+/** How a message came out, and what can be done about it. */
+export const states = {
+  stopped: 'Stopped.',
+  wordless: 'The model answered without a word.',
+  notSent: 'Not sent.',
+  kept: 'Kept, not stored yet',
+  sending: 'Sending…',
+}
+
+export const actions = {
+  continue: 'Continue',
+  details: 'Details',
+  edit: 'Edit',
+  resend: 'Send again',
+  discard: 'Discard',
+}

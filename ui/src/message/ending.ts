@@ -1,7 +1,6 @@
 /** How an answer ended, where that was not well: in words, and what can be done about it. */
 import type { Message } from '../lib/protocol'
-import { states } from '../lib/texts-states'
-import { answerText, CUT_TEXTS } from '../lib/texts-chat'
+import { answerText, CUT_TEXTS, states } from '../lib/texts-chat'
 
 export interface Ending {
   text: string
