@@ -287,7 +287,15 @@ async def test_chips_read_and_write_what_is_looked_for(
     await expect(tab.part("hit")).to_have_count(1)
     await expect(tab.part("chip-in")).to_have_text("In")
 
-    await field.fill("train")
+
+async def test_chips_say_who_and_when_and_the_order_stays(
+    browser: Browser, city: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, city, "Garden", "Launch party")
+    await room_with(tab, city, "Garden", "The train", "https://example.org/ about a train")
+    await room_with(tab, city, "Launch party", "Another train")
+    await tab.page.goto(f"{city.url}/search?q=train")
+    field = tab.part("search-input")
     await expect(tab.part("hit")).to_have_count(3)
     await tab.part("chip-from").click()
     await tab.page.get_by_role("menuitem", name="Assistant").click()
