@@ -43,6 +43,7 @@ BESIDE_MESSAGE = {
     "speaking": "reads whom the text mentions",
     "store/write/usage": "adds up what answers used",
     "store/write/feed": "adds to the feed which seqs there are",
+    "core/deliveries": "is asked whether a webhook is another one now",
     "store/hash_chain": "digests the text",
     "store/values": "makes the message of its row",
     "store/engine/statement": "binds a row to SQL",
