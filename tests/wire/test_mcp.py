@@ -375,6 +375,10 @@ async def test_any_text_may_be_searched_and_any_number_of_messages_asked_for(doo
         (b"", 400),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","name":1}}', 400),
         (b'{"id":{},"method":7}', 400),
+        (b'{"jsonrpc":"2.0","id":{},"method":"tools/list"}', 400),
+        (b'{"jsonrpc":"2.0","id":null,"method":"tools/list"}', 400),
+        (b'{"jsonrpc":"1.0","id":1,"method":"tools/list"}', 400),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]', 400),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}', 400),
     ],
 )
@@ -386,7 +390,19 @@ async def test_a_body_that_is_no_request_is_refused(
     headers = {"content-type": "application/json", "mcp-protocol-version": era}
     refused = await ada.http.post("/mcp", content=body, headers=headers)
     assert refused.status_code == status
-    assert "Traceback" not in refused.text
+    for word in ("Traceback", "pydantic", "validation error"):
+        assert word not in refused.text
+    assert len(refused.text) < 500
+
+
+async def test_a_body_that_is_not_said_to_be_json_is_a_problem(door: Door) -> None:
+    ada = await person(door)
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    for kind in ("text/plain", ""):
+        refused = await ada.http.post("/mcp", content=body, headers={"content-type": kind})
+        assert refused.status_code == 415
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json()["code"] == Code.UNSUPPORTED_MEDIA_TYPE
 
 
 async def test_only_a_key_of_ours_from_a_place_that_may_gets_in(door: Door) -> None:

@@ -6,7 +6,9 @@ no session and no stream, so there is nothing to GET or DELETE.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from importlib.util import find_spec
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +17,18 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
 from palaver.policy import ServerAct, check_key
-from palaver.strict_json import load
+from palaver.strict_json import Json, dump, load
 from palaver.wire.auth import is_key, shown
 from palaver.wire.calls import call
+
+_NO_CALL = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {
+        "code": -32600,
+        "message": "This is no request of JSON-RPC 2.0, whose 'id' is a text or a whole number.",
+    },
+}
 
 Answering = Callable[[Core, Actor, Request, bytes], Awaitable[Response]]
 
@@ -33,8 +44,8 @@ class ContextDoor:
     async def mcp(self, request: Request) -> Response:
         """Lists the tools that search and read, and calls them, by an API key.
 
-        Refused: `not_found` (the extra is not installed), `unauthenticated`, `scope_missing`, and as `strict_json.load`
-        says.
+        Refused: `not_found` (the extra is not installed), `unauthenticated`, `scope_missing`, `unsupported_media_type`,
+        and as `strict_json.load` says.
         """
         if self._answering is None:
             if find_spec("mcp") is None:
@@ -48,9 +59,27 @@ class ContextDoor:
             raise Refused(Code.UNAUTHENTICATED, told)
         me = await self._core.keys.caller(shown(request) or "")
         check_key(me, ServerAct.ROOMS, reads=True)
+        kind, _, _ = request.headers.get("content-type", "").partition(";")
+        if kind.strip().lower() != "application/json":
+            told = "A body needs the header 'Content-Type: application/json'."
+            raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, told)
         body = await request.body()
-        load(body)
+        if not _is_call(load(body)):
+            return Response(dump(_NO_CALL), HTTPStatus.BAD_REQUEST, media_type="application/json")
         return await self._answering(self._core, me, request, body)
+
+
+def _is_call(value: Any) -> bool:
+    """Whether this is a message of JSON-RPC 2.0, and no batch of them. The SDK would tell of it in pydantic's words."""
+    if not isinstance(value, dict):
+        return False
+    said = cast(Json, value)
+    return (
+        said.get("jsonrpc") == "2.0"
+        and type(said.get("id", 0)) in {int, str}
+        and isinstance(said.get("method", ""), str)
+        and isinstance(said.get("params", {}), dict)
+    )
 
 
 def _load() -> Answering:
