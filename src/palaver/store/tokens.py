@@ -60,7 +60,8 @@ _BASE = (
 
 _ASCII_WORD = re.compile("([A-Za-z0-9]+)")
 _FORMATTING = re.compile(f"[{_UNSEEN}]+")
-_GAP = re.compile(rf"(?:_|[^\w{_RUN}{_EMOJI}])*")
+_BLANK = re.compile(r"\s+")
+_GAP = re.compile(rf"(?:_|[^\w{_RUN}{_EMOJI}])+")
 
 Kind = Literal["word", "run", "emoji"]
 _KINDS: tuple[Kind, ...] = ("word", "word", "run", "emoji")
@@ -144,9 +145,18 @@ def fold(text: str) -> str:
     return text.replace("ß", "ss").replace("ẞ", "SS")[:FOLDED_CHARS_MAX]
 
 
-def pieces(text: str) -> Iterator[re.Match[str]]:
-    """A text in pieces that fold by themselves: plain stretches (ASCII, folded one to one), and single characters."""
-    return _classes().piece.finditer(text)
+def pieces(text: str, start: int = 0) -> Iterator[re.Match[str]]:
+    """A text in pieces that fold by themselves: plain stretches (ASCII, folded one to one), and single characters.
+
+    `start`: where one begins.
+    """
+    return _classes().piece.finditer(text, start)
+
+
+def piece_start(text: str, start: int) -> int:
+    """Where a text may be cut, so that both parts fold by themselves; its end, if nowhere from there on."""
+    found = _classes().alone.search(text, start)
+    return len(text) if found is None else found.start()
 
 
 def words(cased: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
@@ -162,8 +172,21 @@ def words(cased: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
 def gap_end(cased: str, start: int) -> int:
     """Where what only separates ends in a folded text."""
     gap = _GAP.match(cased, start)
-    assert gap is not None, "it may be empty"
-    return gap.end()
+    return start if gap is None else gap.end()
+
+
+def gaps_of(cased: str) -> Iterator[tuple[int, int]]:
+    """Where what only separates begins and ends in a folded text."""
+    end = 0
+    for match in _scanner(cased).finditer(cased):
+        yield end, match.start()
+        end = match.end()
+    yield end, len(cased)
+
+
+def blanks_of(cased: str) -> Iterator[tuple[int, int]]:
+    """Where the blanks in it begin and end."""
+    return (blank.span() for blank in _BLANK.finditer(cased))
 
 
 def _tokens_of(found: list[str]) -> Iterator[str]:
@@ -193,12 +216,14 @@ def _scanner(cased: str) -> re.Pattern[str]:
 class _Classes(Struct, frozen=True):
     """What is asked of texts in more than ASCII.
 
-    `unit`: a word, a run or an emoji; `accents`: marks that are no letters; `piece`: see `pieces`.
+    `unit`: a word, a run or an emoji; `accents`: marks that are no letters; `piece`: see `pieces`; `alone`: a character
+    that does not become one with what is before it.
     """
 
     unit: re.Pattern[str]
     accents: re.Pattern[str]
     piece: re.Pattern[str]
+    alone: re.Pattern[str]
 
 
 @cache
@@ -216,4 +241,5 @@ def _classes() -> _Classes:
         unit=re.compile(f"({word})|([{_RUN}]+)|([{_EMOJI}])"),
         accents=re.compile(rf"(?<=[{_BASE}])(?![\w\x00-\u02ff])[{marks}]+"),
         piece=re.compile(rf"[\x00-\x7f]+(?!{joined})|(?s:.)(?:{joined})*"),
+        alone=re.compile(rf"(?!{joined})(?s:.)"),
     )

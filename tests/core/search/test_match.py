@@ -4,12 +4,14 @@ import re
 import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, reject, settings, strategies as st
 from tests.core.search.test_query import bad_texts
 from tests.support.texts import texts
 
+from palaver.core.search import match as match_module
 from palaver.core.search.match import (
     RANGES_MAX,
     Facts,
@@ -25,6 +27,8 @@ from palaver.errors import Refused
 from palaver.store.tokens import FOLDED_CHARS_MAX, fold, tokens, units
 
 DAY_MS = 86_400_000
+STEPS_MAX = 10_000
+"""From a word to the next, also in a text in which a phrase begins everywhere."""
 
 
 def asked(text: str) -> Query:
@@ -195,6 +199,25 @@ def test_phrases_are_found_as_one_reads_them(text: str, phrase: str) -> None:
     assert (match(asked(f'x -"{phrase}"'), f"x. {text}") is None) == expected
 
 
+@settings(max_examples=400)
+@given(st.data())
+def test_many_places_are_looked_at_at_once_as_one_by_one(data: st.DataObject) -> None:
+    letters = st.sampled_from(
+        ["a", "A", "1", "aB", "ab", "b", "用", "户", "👍", " ", ".", "\u05b8", "é"]
+    )
+    text = data.draw(st.lists(letters, max_size=40).map("".join) | texts(48))
+    pieces = pieces_of(text) | st.lists(letters, min_size=1, max_size=9).map("".join)
+    try:
+        query = asked(" ".join(data.draw(st.lists(pieces, min_size=1, max_size=3))))
+    except Refused:
+        reject()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(match_module, "_FEW", 10**9)
+        one_by_one = match(query, text)
+        patched.setattr(match_module, "_FEW", 0)
+        assert match(query, text) == one_by_one
+
+
 @pytest.mark.parametrize(
     ("query", "text", "places"),
     [
@@ -205,6 +228,24 @@ def test_phrases_are_found_as_one_reads_them(text: str, phrase: str) -> None:
         ("哈 哈哈 哈哈哈", "哈" * 1_000_000, 1),
         ('"' + "a " * 30 + 'b"', "b " + "a " * 60_000, None),
         ("(a+)+$", "a" * 100_000, None),
+        ('"' + "用 " * 29 + '户 用"', "用" * 99_980 + "户户", None),
+        (
+            " ".join(f'-"{"用 " * 9}户{end}"' for end in "甲乙丙") + " 户户",
+            "用" * 99_980 + "户户",
+            1,
+        ),
+        (
+            '"' + "".join(f"{'用' * n} " for n in range(1, 29)) + '户 用"',
+            "用" * 99_980 + "户户",
+            None,
+        ),
+        ('"' + "a " * 29 + 'b a"', "a " * 49_990 + "b b", None),
+        ('"' + "a.b." * 14 + 'b"', "a-b-" * 25_000 + "a-b b", None),
+        (
+            " ".join(f"{chr(97 + n)}" for n in range(26)),
+            "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 2_000,
+            RANGES_MAX,
+        ),
         ('"' + "x " * 31, "x! " * 400, 1),
         ("e", "e\u0301\u0323" * 300_000, None),
         ("=>", "=>" * 500_000, 1),
@@ -212,9 +253,20 @@ def test_phrases_are_found_as_one_reads_them(text: str, phrase: str) -> None:
     ],
 )
 def test_long_texts_are_read_in_time_that_grows_with_them_alone(
-    query: str, text: str, places: int | None
+    query: str, text: str, places: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    steps: list[None] = []
+    after = match_module._Text._after
+
+    def counted(*asks: Any) -> Any:
+        steps.append(None)
+        return after(*asks)
+
+    monkeypatch.setattr(match_module._Text, "_after", counted)
     hit = match(asked(query), text)
+    assert len(steps) < STEPS_MAX
+    if hit is not None:
+        assert snippet(text, hit).ranges
     assert (None if hit is None else len(ranges(text, hit))) == places
 
 

@@ -6,6 +6,7 @@ import pytest
 from tests.core.search.finding import Finding, finding
 
 from palaver.core.access import Access
+from palaver.core.search import scope
 from palaver.core.search.query import Query
 from palaver.core.search.scope import ROOMS_FEW, Scope, few_rooms
 from palaver.model import Visibility
@@ -56,10 +57,10 @@ async def test_people_are_named_by_their_handles_or_else_by_how_they_are_called(
         ("ada", said),
         ("ÁDA L", said),
     ):
-        scope = await Scope.of(store, access, ada, Query(authors=(name,)), None)
-        assert [one for one in (said, answered) if scope.names(one)] == [whose], name
-    scope = await Scope.of(store, access, ada, Query(authors=("nobody",)), None)
-    assert not scope.names(said)
+        named = await Scope.of(store, access, ada, Query(authors=(name,)), None)
+        assert [one for one in (said, answered) if named.names(one)] == [whose], name
+    named = await Scope.of(store, access, ada, Query(authors=("nobody",)), None)
+    assert not named.names(said)
 
 
 async def test_a_name_means_who_is_called_so_beside_whose_handle_it_is(here: Finding) -> None:
@@ -85,3 +86,21 @@ async def test_few_rooms_are_all_that_somebody_may_read(here: Finding) -> None:
     for _ in range(ROOMS_FEW):
         await here.world.room(ada)
     assert await few_rooms(store, ada.id) is None
+
+
+async def test_all_rooms_of_a_title_are_looked_into_or_it_is_said(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scope, "ROOMS_AT_ONCE", 2)
+    ada = await here.world.person("Ada")
+    for number in range(5):
+        room = await here.world.room(ada, title="Plan a weekend")
+        await here.say(room, ada, f"zebra {number}")
+    await here.indexed()
+    asked = 'zebra in:"plan a weekend"'
+    assert len(await here.texts(ada, asked)) == 5
+    assert (await here.find(ada, asked)).complete
+    monkeypatch.setattr(scope, "ROOMS_CALLED_MAX", 4)
+    found = await here.find(ada, asked)
+    assert len(found.hits) == 4
+    assert (found.complete, found.indexed_until, found.cursor) == (False, None, None)

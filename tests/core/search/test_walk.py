@@ -7,6 +7,7 @@ import pytest
 from tests.core.search.finding import Finding, finding
 
 from palaver.core.search import walk
+from palaver.core.search.match import match
 from palaver.store.read import feed
 
 
@@ -120,3 +121,52 @@ async def test_what_is_indexed_takes_one_look_at_the_index_and_one_at_the_store(
         counted(owner, name)
     assert len(await here.texts(ada, "word")) == 20
     assert asked == ["propose", "read"]
+
+
+async def test_time_is_looked_at_for_each_message(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that takes long ends the search behind it, and each page comes further by one at least."""
+    ada = await filled(here, 12)
+    looked: list[str] = []
+
+    def slow(query: Any, text: str, *facts: Any) -> Any:
+        looked.append(text)
+        monkeypatch.setattr(here.world.clock, "monotonic", lambda: 10.0**9 + len(looked))
+        return match(query, text, *facts)
+
+    monkeypatch.setattr(walk, "match", slow)
+    found = await here.find(ada, "word")
+    assert (len(looked), len(found.hits)) == (1, 1)
+    assert (found.complete, found.indexed_until) == (False, None)
+    texts = [hit.message.text for hit in found.hits]
+    while found.cursor is not None:
+        found = await here.find(ada, "word", cursor=found.cursor)
+        texts += [hit.message.text for hit in found.hits]
+    assert texts == sorted(texts, key=lambda one: int(one.split()[1]), reverse=True)
+    assert len(texts) == 12
+
+
+async def test_what_is_not_indexed_yet_is_looked_at_for_half_of_the_time(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 3)
+    room = await here.world.room(ada)
+    for number in range(3):
+        await here.say(room, ada, f"later word {number}")
+    looked: list[str] = []
+
+    def slow(query: Any, text: str, *facts: Any) -> Any:
+        looked.append(text)
+        now_s = 10.0**9 + walk.SECONDS_MAX * 0.6 * len(looked)
+        monkeypatch.setattr(here.world.clock, "monotonic", lambda: now_s)
+        return match(query, text, *facts)
+
+    monkeypatch.setattr(here.world.clock, "monotonic", lambda: 10.0**9)
+    monkeypatch.setattr(walk, "match", slow)
+    found = await here.find(ada, "word", limit=100)
+    assert looked[0] == "later word 2", "the newest first"
+    assert "later word 1" not in looked
+    assert found.hits[0].message.text == "later word 2"
+    assert not found.complete
+    assert found.indexed_until is not None

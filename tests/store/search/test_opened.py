@@ -1,9 +1,14 @@
 """An index that is damaged, of another time or gone is made anew; its file lies beside its database, for its owner."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from structlog.testing import capture_logs
 from tests.core.search.finding import Finding, finding
 
 from palaver.errors import Unavailable
@@ -60,7 +65,15 @@ async def filled(here: Finding) -> Actor:
     return ada
 
 
-@pytest.mark.parametrize("spoil", [removed, truncated, emptied, garbled, overwritten])
+def tables_dropped(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as conn:
+        conn.execute("DROP TABLE words")
+        conn.execute("DROP TABLE docs")
+
+
+@pytest.mark.parametrize(
+    "spoil", [tables_dropped, removed, truncated, emptied, garbled, overwritten]
+)
 async def test_a_spoilt_index_is_made_anew(sqlite_url: str, spoil: Callable[[Path], None]) -> None:
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     async with finding(sqlite_url) as here:
@@ -124,3 +137,35 @@ async def test_the_index_of_another_database_is_none_of_this(
         assert not (await here.find(ada, "words")).complete
         await here.indexed()
         assert await here.texts(ada, "words") == []
+
+
+@pytest.mark.postgres
+async def test_an_index_whose_table_is_gone_is_made_anew(postgres_url: str) -> None:
+    async with finding(postgres_url) as here:
+        ada = await filled(here)
+        engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"))
+        async with engine.begin() as conn:
+            await conn.execute(text("DROP TABLE search_index"))
+        await engine.dispose()
+        assert not (await here.find(ada, "words")).complete
+        await recovered(here)
+        found = await here.find(ada, "words", limit=100)
+        assert (len(found.hits), found.complete) == (100, True)
+
+
+async def test_a_folder_in_its_place_is_told_once_and_what_is_new_is_found(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    file_of(path).mkdir()
+    with capture_logs() as logs:
+        async with finding(sqlite_url) as here:
+            ada = await here.world.person("Ada")
+            await here.say(await here.world.room(ada), ada, "a new word")
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await here.indexed()
+                found = await here.find(ada, "word")
+                assert (len(found.hits), found.complete) == (1, False)
+    told = [one for one in logs if one["log_level"] == "error"]
+    assert [(one["event"], one["path"]) for one in told] == [
+        ("search.unusable", str(file_of(path)))
+    ]

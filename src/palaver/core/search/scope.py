@@ -15,16 +15,23 @@ from palaver.store.store import Store
 from palaver.store.tokens import fold
 
 ROOMS_FEW = 100
+ROOMS_AT_ONCE = 500
+ROOMS_CALLED_MAX = 5_000
+"""So many rooms of one title are looked into, those that were last active."""
 ME = "me"
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """`rooms`: the keys of the only rooms that count; None: all. `authors`: ids; `called`: how names begin, folded."""
+    """`rooms`: the keys of the only rooms that count; None: all. `authors`: ids; `called`: how names begin, folded.
+
+    `whole`: whether all rooms of the titles that are named are among them.
+    """
 
     actor: ActorId
     rooms: frozenset[int] | None
     authors: frozenset[ActorId]
     called: tuple[str, ...]
+    whole: bool = True
 
     @classmethod
     async def of(
@@ -32,13 +39,18 @@ class Scope(Struct, frozen=True, kw_only=True):
     ) -> Self:
         """The scope of a query. Refused: `room_not_found`, for a `room` that the actor may not read."""
         only: set[RoomId] | None = None
+        whole = True
         if actor.key is not None and actor.key.rooms is not None:
             only = set(actor.key.rooms)
         if room is not None:
             await access.room(actor, room)
             only = {room}
         if query.rooms:
-            named = {one for name in query.rooms for one in await _rooms_called(store, actor, name)}
+            named: set[RoomId] = set()
+            for name in query.rooms:
+                found, all_ = await _rooms_called(store, actor, name)
+                named.update(found)
+                whole = whole and all_
             only = named if only is None else only & named
         keys = None if only is None else await store.read(search.keys_of, sorted(only))
         authors: set[ActorId] = set()
@@ -52,6 +64,7 @@ class Scope(Struct, frozen=True, kw_only=True):
             rooms=None if keys is None else frozenset(keys),
             authors=frozenset(authors),
             called=tuple(called),
+            whole=whole,
         )
 
     def names(self, message: Message) -> bool:
@@ -75,13 +88,21 @@ async def few_rooms(store: Store, actor: ActorId) -> Sequence[int] | None:
     return await store.read(search.keys_of, ids) if len(ids) <= ROOMS_FEW else None
 
 
-async def _rooms_called(store: Store, actor: Actor, name: str) -> Sequence[RoomId]:
-    """A room by its id, or those whose title holds the words."""
+async def _rooms_called(store: Store, actor: Actor, name: str) -> tuple[Sequence[RoomId], bool]:
+    """A room by its id, or those whose title holds the words, and whether these are all."""
     if id_bytes(name):
-        return [RoomId(name)]
+        return [RoomId(name)], True
     words = name[: validation.SEARCH_CHARS_MAX]
-    found, _ = await store.read(rooms.listing, actor.id, limit=ROOMS_FEW, search=words)
-    return [one.id for one in found]
+    ids: list[RoomId] = []
+    cursor: str | None = None
+    while len(ids) < ROOMS_CALLED_MAX:
+        found, cursor = await store.read(
+            rooms.listing, actor.id, limit=ROOMS_AT_ONCE, search=words, cursor=cursor
+        )
+        ids += [one.id for one in found]
+        if cursor is None:
+            return ids, True
+    return ids, False
 
 
 async def _whose(store: Store, actor: Actor, name: str) -> tuple[ActorId | None, str | None]:

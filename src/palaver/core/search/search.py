@@ -13,6 +13,7 @@ In an index that was made anew messages have other places: a cursor of the one b
 """
 
 import re
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -35,6 +36,8 @@ from palaver.store.store import Store
 LIMIT_MAX = 100
 RANKED_MAX = 2_000
 """So many hits are ranked by relevance, the newest ones."""
+CUT_CHARS_MAX = 4_000
+"""Of a longer text the snippet is cut in the thread: no search keeps the others waiting."""
 _CURSOR = re.compile(r"\d{1,18}(?:\.\d{1,18}){5}\.[0-9a-f]{0,32}")
 
 
@@ -107,16 +110,16 @@ class Search:
         seen = await walk.run(await walk.wanted(), RANKED_MAX if relevance else limit + 1)
         progress, begun = walk.progress, walk.begun or Beyond()
         whole = walk.whole and progress is not None and progress.scanned is None
-        complete = whole and not walk.late
+        complete = whole and scope.whole and not walk.late
         until = None if whole else await self._until(progress)
         if relevance:
             hits = self._ranked(walk, seen)[:limit]
-            return Found(hits=_hits(walk, hits), complete=complete, indexed_until=until)
+            return Found(hits=await self._hits(walk, hits), complete=complete, indexed_until=until)
         last = (walk.high, 0, 0) if walk.late else None
         if len(seen) > limit:
             last = seen[limit - 1].place
         return Found(
-            hits=_hits(walk, sorted(seen[:limit], key=_time, reverse=True)),
+            hits=await self._hits(walk, sorted(seen[:limit], key=_time, reverse=True)),
             complete=complete,
             indexed_until=until,
             cursor=None if last is None else ".".join(map(str, (*last, *astuple(begun)))),
@@ -128,6 +131,15 @@ class Search:
             return 0
         rows = await self._store.read(feed.after, progress.position, 1)
         return rows[0].at_ms if rows else self._clock.now_ms()
+
+    async def _hits(self, walk: Walk, seen: list[Seen]) -> tuple[Hit, ...]:
+        hits: list[Hit] = []
+        for one in seen:
+            cut = partial(snippet, one.message.text, one.match)
+            long = len(one.message.text) > CUT_CHARS_MAX
+            piece = await self._lane.run(lambda _, cut=cut: cut()) if long else cut()
+            hits.append(Hit(message=one.message, title=walk.title(one), snippet=piece))
+        return tuple(hits)
 
     def _ranked(self, walk: Walk, seen: list[Seen]) -> list[Seen]:
         now_ms = self._clock.now_ms()
@@ -145,19 +157,6 @@ def search_of(
 ) -> tuple[Search, Indexer]:
     """The search of a database, and what keeps its index."""
     return Search(store, index, clock, lane, access), Indexer(store, index, clock, lane)
-
-
-def _hits(walk: Walk, seen: list[Seen]) -> tuple[Hit, ...]:
-    return tuple(
-        [
-            Hit(
-                message=one.message,
-                title=walk.title(one),
-                snippet=snippet(one.message.text, one.match),
-            )
-            for one in seen
-        ]
-    )
 
 
 def _time(one: Seen) -> tuple[int, Place]:

@@ -42,6 +42,7 @@ BEYOND_MAX = 20_000
 SCATTERED = 500
 """After so many proposals in vain, somebody with few rooms has them looked at alone."""
 SECONDS_MAX = 0.25
+_AGE = attrgetter("created_ms", "room_key", "seq")
 _LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED})
 
 Place = tuple[int, int, int]
@@ -72,8 +73,8 @@ class Beyond(Struct, frozen=True):
 class Walk(Struct, kw_only=True):
     """`begun` and `below`: where it begins; the former is found where it is None.
 
-    `late`: time was up, or too much looked at, before its end, which is at `high` then. `whole`: whether it looked at
-    all that the index, which was as far as `progress` says, does not have yet.
+    `late`: time was up (at `late_s`), or too much looked at, before its end, which is at `high` then. `whole`: all that
+    the index, which was as far as `progress` says, does not have yet was looked at.
     """
 
     store: Store
@@ -87,6 +88,7 @@ class Walk(Struct, kw_only=True):
     progress: Progress | None = None
     whole: bool = False
     late: bool = False
+    late_s: float = 0
     high: int = 0
     _rooms: dict[int, rights.Readable | None] = field(
         default_factory=dict[int, rights.Readable | None]
@@ -100,7 +102,7 @@ class Walk(Struct, kw_only=True):
 
     async def run(self, wanted: Wanted, count: int) -> list[Seen]:
         """Hits in their order, also those beyond the index, until there are so many."""
-        late_s = self.clock.monotonic() + SECONDS_MAX
+        self.late_s = self.clock.monotonic() + SECONDS_MAX
         low, self.high, looked = wanted.low, self.below[0] + 1, 0
         found: list[Seen] = []
         known: set[tuple[int, int]] = set()
@@ -119,17 +121,20 @@ class Walk(Struct, kw_only=True):
                 at += step
                 step = min(2 * step, PROPOSED_AT_ONCE)
                 new = [one for one in some if one < self.below and one[1:] not in known]
-                seen = await (self._begin(new) if begins else self._matched(new))
+                seen, upto = await (self._begin(new) if begins else self._matched(new))
                 begins = False
                 known.update(one[1:] for one in new)
                 known.update(one.place[1:] for one in seen)
                 found += [one for one in seen if one.place < self.below]
                 looked += len(some)
+                if upto < len(new):
+                    self.high, self.late = new[upto - 1].docid, True
+                    return self._first(found, count)
                 self.high = some[-1].docid if at < len(proposed) else down
                 if enough():
                     return self._first(found, count)
                 blind = not wanted.words and not wanted.among and looked >= WALKED_MAX
-                if blind or self.clock.monotonic() > late_s:
+                if blind or self.clock.monotonic() > self.late_s:
                     self.late = self.high > low
                     return self._first(found, count)
             self.high = down
@@ -193,8 +198,11 @@ class Walk(Struct, kw_only=True):
         same = (progress.epoch, progress.version) == (self.store.epoch, VERSION)
         return same and (self.begun is None or progress.build == self.begun.build)
 
-    async def _begin(self, proposed: Sequence[Proposal]) -> list[Seen]:
-        """Hits in what the feed has beyond a position, and what waits for it, and those of the first proposals."""
+    async def _begin(self, proposed: Sequence[Proposal]) -> tuple[list[Seen], int]:
+        """Hits in what the feed has beyond a position, and what waits for it, and those of the first proposals.
+
+        And how many of these were looked at, as of `_hits`. For the former it takes half of the time.
+        """
         begun, progress = self.begun, self.progress
         if begun is None:
             begun = Beyond()
@@ -210,29 +218,44 @@ class Walk(Struct, kw_only=True):
             events_max=BEYOND_MAX,
         )
         self._rooms, self.whole = looked.known, looked.whole
-        seen = await self._hits(proposed, looked.messages)
-        if not looked.beyond:
-            return seen
+        beyond = await self._beyond(looked.beyond, begun) if looked.beyond else []
+        its = {one.place[1:] for one in beyond}
+        seen, upto = await self._hits(proposed, looked.messages)
+        return [*beyond, *[one for one in seen if one.place[1:] not in its]], upto
+
+    async def _beyond(self, sources: Sequence[search.Source], begun: Beyond) -> list[Seen]:
+        """Hits among what is beyond the index, the newest of them where time is up."""
         words = Query(wanted=self.query.wanted, literals=self.query.literals)
-        likely = await self.lane.run(
-            lambda _: [one for one in looked.beyond if match(words, one.text) is not None]
-        )
+        late_s = self.late_s - SECONDS_MAX / 2
+        newest = sorted(sources, key=_AGE, reverse=True)
+
+        def look(_: None) -> list[search.Source]:
+            likely: list[search.Source] = []
+            for one in newest:
+                if self.clock.monotonic() > late_s:
+                    self.whole = False
+                    break
+                if match(words, one.text) is not None:
+                    likely.append(one)
+            return likely
+
+        likely = await self.lane.run(look)
         places: list[Place] = []
         top = begun.top
-        for one in sorted(likely, key=attrgetter("created_ms", "room_key", "seq")):
+        for one in reversed(likely):
             docid = docid_of(one.created_ms)
             if docid >= begun.base:
                 docid = top = max(docid, top + 1)
             places.append((docid, one.room_key, one.seq))
-        beyond = await self._matched(places)
-        its = {one.place[1:] for one in beyond}
-        return [*beyond, *[one for one in seen if one.place[1:] not in its]]
+        beyond, upto = await self._matched(places[::-1])
+        self.whole = self.whole and upto == len(places)
+        return beyond
 
-    async def _matched(self, places: Sequence[Place | Proposal]) -> list[Seen]:
-        """Those of the messages that the actor may read and the query finds, as they are now."""
+    async def _matched(self, places: Sequence[Place | Proposal]) -> tuple[list[Seen], int]:
+        """Those of the messages that the actor may read and the query finds, as they are now; see `_hits`."""
         here = self._here(places)
         if not here:
-            return []
+            return [], len(places)
         looked = await self.store.read(search.seen, here, self.scope.actor, self._rooms)
         self._rooms = looked.known
         return await self._hits(places, looked.messages)
@@ -243,23 +266,28 @@ class Walk(Struct, kw_only=True):
         return [(key, seq) for _, key, seq in places if only is None or key in only]
 
     async def _hits(
-        self, places: Iterable[Place | Proposal], known: Mapping[tuple[int, int], Message]
-    ) -> list[Seen]:
-        """Those of the `known` messages that the query finds."""
+        self, places: Sequence[Place | Proposal], known: Mapping[tuple[int, int], Message]
+    ) -> tuple[list[Seen], int]:
+        """Those of the `known` messages that the query finds, and how many were looked at until time was up.
+
+        One at least is: so each page comes further, and nobody has to wait much longer for the thread.
+        """
         asks = bool(self.query.traits)
 
-        def look(_: None) -> list[Seen]:
+        def look(_: None) -> tuple[list[Seen], int]:
             seen: list[Seen] = []
-            for docid, key, seq in places:
+            for at, (docid, key, seq) in enumerate(places):
+                if at and self.clock.monotonic() > self.late_s:
+                    return seen, at
                 message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
                     traits = traits_of(message) if asks else frozenset[Trait]()
                     facts = Facts(at_ms=message.created_ms, traits=traits)
                     if (hit := match(self.query, message.text, facts)) is not None:
                         seen.append(Seen((docid, key, seq), message, hit))
-            return seen
+            return seen, len(places)
 
-        return await self.lane.run(look) if known else []
+        return await self.lane.run(look) if known else ([], len(places))
 
 
 def _tokens(kind: str, keys: Iterable[int]) -> list[str]:

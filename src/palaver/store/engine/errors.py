@@ -29,6 +29,7 @@ _SQLITE_READING = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 )
 _POSTGRES_FULL = "53100"
+_POSTGRES_NO_TABLE = "42P01"
 _POSTGRES_CROSSED = frozenset({"40001", "40P01"})
 _POSTGRES_CONFLICT_CLASS = "23"
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
@@ -88,6 +89,13 @@ def damaged(error: BaseException) -> Refused | None:
         return None
     detail = f"The file is damaged or no database, or its disk cannot be read: {cause_of(error)}."
     return Refused(Code.DATABASE_DAMAGED, detail)
+
+
+def lacks_table(error: BaseException) -> bool:
+    """Whether a table is not there."""
+    cause = cause_of(error)
+    told = str(cause) if isinstance(cause, sqlite3.OperationalError) else ""
+    return told.startswith("no such table") or _state(cause) == _POSTGRES_NO_TABLE
 
 
 def full() -> Unavailable:

@@ -162,7 +162,8 @@ class SearchIndex:
 
     async def begin(self, progress: Progress, known: Progress | None) -> None:
         """Makes an empty one in place of the `known` one, unless another process has done so."""
-        if self._damaged:
+        damaged = self._damaged
+        if damaged:
             database, self._database = self._database, None
             if database is not None:
                 await database.close()
@@ -171,7 +172,7 @@ class SearchIndex:
 
         def begun(conn: Connection) -> None:
             self._engine.lock(conn)
-            if self._engine.load(conn) == known:
+            if damaged or self._engine.load(conn) == known:
                 self._engine.create(conn)
                 self._engine.save(conn, progress)
 
@@ -259,7 +260,7 @@ class SearchIndex:
         except PalaverError:
             raise
         except Exception as error:
-            if errors.damaged(error) is not None:
+            if errors.damaged(error) is not None or errors.lacks_table(error):
                 self._damaged = True
                 raise errors.away() from error
             raise errors.temporary(error) or error from error

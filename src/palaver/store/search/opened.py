@@ -28,6 +28,11 @@ def opened(settings: Settings, clock: Clock, lanes: Lanes | None, owner: str) ->
         if (database := file_of(url)) is not None:
             path = database.with_name(f"{database.name}{files.SEARCH}")
             url = url.set(database=str(path))
+            if path.is_dir():
+                told = "a folder is where the search index belongs: until it is gone, searches read only what is new"
+                structlog.get_logger("palaver.store").error(
+                    "search.unusable", path=str(path), detail=told
+                )
 
     def remove() -> None:
         structlog.get_logger("palaver.store").warning("search.damaged", made_anew=True)
