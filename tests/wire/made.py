@@ -170,7 +170,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
         Case(names={"profile": "newcomer"}, act=ServerAct.PROFILES, but=404),
     ),
     "GET /api/webhooks": PLAIN,
-    "POST /api/webhooks": (Case({"url": "http://127.0.0.1:9/<new>"}),),
+    "POST /api/webhooks": (Case({"url": "https://receiver.example/<new>"}),),
     **{
         f"{call} /api/webhooks/{{webhook}}{rest}": (
             Case({}, names={"webhook": "newcomer"}, but=404),
