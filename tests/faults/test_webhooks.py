@@ -95,7 +95,7 @@ async def test_another_process_goes_on_where_a_killed_one_was(
         shared = {"PALAVER_SECRET_KEY_FILE": str(tmp_path / "secret.key")}
         environment = {**REACHES, **shared}
         first = await serve(name="a", database_url=postgres_url, environment=environment)
-        token = await hooked(where, tmp_path, receiver.url, **shared)
+        token = await hooked(where, tmp_path, receiver.url, **environment)
         async with rest(first, token) as http:
             room = (await http.post("/api/rooms", json={"agent": False})).json()["id"]
             await say(http, room, "1")

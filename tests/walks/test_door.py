@@ -197,7 +197,7 @@ async def inspected(tab: Tab) -> Locator:
     more = tab.answers.get_by_test_id("message-more").last
     await more.focus()
     await tab.page.keyboard.press("Enter")
-    await expect(tab.part("copy-text")).to_be_focused()
+    await expect(tab.part("menu-react")).to_be_focused()
     await tab.page.keyboard.press("i")
     await tab.page.keyboard.press("Enter")
     return more

@@ -213,7 +213,7 @@ async def test_keys_lead_from_chat_to_chat_and_act_on_a_message_unless_they_are_
     await expect(tab.part("toast")).to_contain_text("copied")
     await tab.answers.focus()
     await tab.page.keyboard.press("Enter")
-    await expect(tab.part("copy-text")).to_be_focused()
+    await expect(tab.part("menu-react")).to_be_focused()
     await tab.page.keyboard.press("Escape")
 
     await tab.settings("appearance")
@@ -321,7 +321,7 @@ async def test_who_may_not_stop_an_answer_is_not_offered_to(
     await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)
     await ada.page.reload()
     await bo.page.reload()  # which saw nothing of it being written
-    copies, told = ["Copy text", "Copy link"], "What the agent was told"
+    copies, told = ["React", "Copy text", "Copy link"], "What the agent was told"
     assert await offered(ada) == [*copies, "Try again", "Continue", told]
     assert await offered(bo) == [*copies, told]
     await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)

@@ -63,6 +63,8 @@ async def chosen(browser: Browser, ada: Tab) -> None:
     await ada.page.keyboard.press("Enter")
     await expect(ada.part("menu-react")).to_be_focused()
     await ada.page.keyboard.press("Enter")
+    await expect(ada.part("emoji-👍")).to_be_visible()
+    await expect(ada.part("menu-find")).to_be_focused()
     await ada.page.keyboard.press("ArrowDown")
     await ada.page.keyboard.press("ArrowDown")  # from the lately used into the common ones
     await expect(ada.part("emoji-👍")).to_be_focused()

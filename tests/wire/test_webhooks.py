@@ -17,7 +17,7 @@ HOOK = Webhook(
 )
 DELIVERY = Delivery(
     *(DeliveryId(f"v_{1:032x}"), ROOM, 7, "message.created", DeliveryState.WAITING),
-    *(0, None, None, 0, 1_796_000_000_123),
+    *(0, 0, None, None, None, 0, 1_796_000_000_123),
 )
 
 
