@@ -170,3 +170,20 @@ async def test_what_is_not_indexed_yet_is_looked_at_for_half_of_the_time(
     assert found.hits[0].message.text == "later word 2"
     assert not found.complete
     assert found.indexed_until is not None
+
+
+async def test_a_slow_database_hides_nothing_that_was_just_said(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 3)
+    room = await here.world.room(ada)
+    await here.say(room, ada, "a later word")
+    read, begun_s, reads = here.world.store.read, here.world.clock.monotonic(), list[Any]()
+
+    async def slow(*asks: Any, **more: Any) -> Any:
+        reads.append(asks)
+        return await read(*asks, **more)
+
+    monkeypatch.setattr(here.world.store, "read", slow)
+    monkeypatch.setattr(here.world.clock, "monotonic", lambda: begun_s + len(reads))
+    assert (await here.texts(ada, "word"))[0] == "a later word"

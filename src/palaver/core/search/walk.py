@@ -42,6 +42,8 @@ BEYOND_MAX = 20_000
 SCATTERED = 500
 """After so many proposals in vain, somebody with few rooms has them looked at alone."""
 SECONDS_MAX = 0.25
+LOOK_SECONDS = 0.1
+"""So long a look at texts may take, also where the database was slow before."""
 _AGE = attrgetter("created_ms", "room_key", "seq")
 _LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED})
 
@@ -226,10 +228,10 @@ class Walk(Struct, kw_only=True):
     async def _beyond(self, sources: Sequence[search.Source], begun: Beyond) -> list[Seen]:
         """Hits among what is beyond the index, the newest of them where time is up."""
         words = Query(wanted=self.query.wanted, literals=self.query.literals)
-        late_s = self.late_s - SECONDS_MAX / 2
         newest = sorted(sources, key=_AGE, reverse=True)
 
         def look(_: None) -> list[search.Source]:
+            late_s = self._end_s(self.late_s - SECONDS_MAX / 2)
             likely: list[search.Source] = []
             for one in newest:
                 if self.clock.monotonic() > late_s:
@@ -260,6 +262,10 @@ class Walk(Struct, kw_only=True):
         self._rooms = looked.known
         return await self._hits(places, looked.messages)
 
+    def _end_s(self, late_s: float) -> float:
+        """When a look at texts that begins now has to end."""
+        return max(late_s, self.clock.monotonic() + LOOK_SECONDS)
+
     def _here(self, places: Iterable[Place | Proposal]) -> list[tuple[int, int]]:
         """The keys of rooms and seqs of those in the rooms that count."""
         only = self.scope.rooms
@@ -275,9 +281,10 @@ class Walk(Struct, kw_only=True):
         asks = bool(self.query.traits)
 
         def look(_: None) -> tuple[list[Seen], int]:
+            late_s = self._end_s(self.late_s)
             seen: list[Seen] = []
             for at, (docid, key, seq) in enumerate(places):
-                if at and self.clock.monotonic() > self.late_s:
+                if at and self.clock.monotonic() > late_s:
                     return seen, at
                 message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
