@@ -33,6 +33,7 @@ read        ok  ok        ok        ok
 membership  ok  ok        ok        ok
 write       ok  ok        ok        forbidden
 ask         ok  ok        ok        forbidden
+edit        own own       own       forbidden
 take_back   ok  ok        own       forbidden
 name        ok  ok        forbidden forbidden
 invite      ok  lower     forbidden forbidden
@@ -43,7 +44,7 @@ place       ok  forbidden forbidden forbidden
 """Each act, and what an owner, a moderator, a member and a reader are told: a table beside the one in the code."""
 ROWS = {act: rights for act, *rights in map(str.split, LITERAL.strip().splitlines())}
 PROTECTED = {"name", "invite", "remove", "govern", "place"}
-SILENT = {"write", "ask", "take_back"}
+SILENT = {"write", "ask", "edit", "take_back"}
 
 
 def told(right: str, *, own: bool, of: MemberRole | None) -> Code | None:

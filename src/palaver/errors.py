@@ -60,6 +60,8 @@ class Code(StrEnum):
     EXCHANGE_NOT_FOUND = "exchange_not_found", 404
     METHOD_NOT_ALLOWED = "method_not_allowed", 405
     UPGRADE_REQUIRED = "upgrade_required", 426
+    NOT_EDITABLE = "not_editable", 409
+    EDIT_CONFLICT = "edit_conflict", 409
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
     TURN_ENDED = "turn_ended", 409
     TURN_TAKEN = "turn_taken", 409

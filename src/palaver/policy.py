@@ -4,6 +4,7 @@
 |---|---|---|---|---|---|
 | `SEE`, `JOIN`, `READ`, `MEMBERSHIP` | yes | yes | yes | yes | `room_not_found` |
 | `WRITE`, `ASK` | yes | yes | yes | `forbidden` | `room_not_found` |
+| `EDIT` | what is its own | what is its own | what is its own | `forbidden` | `room_not_found` |
 | `TAKE_BACK` | yes | yes | what is its own | `forbidden` | `room_not_found` |
 | `NAME` | yes | yes | `forbidden` | `forbidden` | `room_not_found` |
 | `INVITE`, `REMOVE` | yes | of lower roles | `forbidden` | `forbidden` | `room_not_found` |
@@ -11,11 +12,11 @@
 
 In an open room everyone is a member, or as what its owner opened it to whom; where it is everyone's, as the Lobby is,
 nobody may `NAME`, `INVITE`, `REMOVE`, `GOVERN` or `PLACE` (`room_protected`). In an archived room nobody may `WRITE`,
-`ASK` or `TAKE_BACK` (`room_archived`). What server roles add is in `SERVER_TABLE`; who may `OVERSEE` may do in any room
-what is `OVERSEEN`, and to read it they `JOIN`, which all members see. An exchange and an API key are their actor's
-alone (`owns`). Who asks by a key may what its scopes say (`check_scope`), an agent `BOT_ACTS` of that, and where it is
-limited to some rooms, the others are not there (`check_room`). The table knows only what it is told: no store, no door.
-Lists filter in SQL; tests compare those filters with the table.
+`ASK`, `EDIT` or `TAKE_BACK` (`room_archived`). What server roles add is in `SERVER_TABLE`; who may `OVERSEE` may do in
+any room what is `OVERSEEN`, and to read it they `JOIN`, which all members see. An exchange and an API key are their
+actor's alone (`owns`). Who asks by a key may what its scopes say (`check_scope`), an agent `BOT_ACTS` of that, and
+where it is limited to some rooms, the others are not there (`check_room`). The table knows only what it is told: no
+store, no door. Lists filter in SQL; tests compare those filters with the table.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,6 +65,8 @@ class Action(StrEnum):
     """To say something, and to be seen typing."""
     ASK = "ask"
     """To ask agents for an answer now. An agent asks others by mentioning them."""
+    EDIT = "edit"
+    """To change what a message says (one's own: its author; of what an agent answered, the room's owner)."""
     TAKE_BACK = "take_back"
     """To delete a message (one's own: its author), to stop an answer, to ask for it again or to let it go on (one's
     own: who asked for it)."""
@@ -144,6 +147,7 @@ TABLE: Mapping[Action, Mapping[MemberRole, Right]] = {
         Action.MEMBERSHIP: (Right.ALL, Right.ALL, Right.ALL, Right.ALL),
         Action.WRITE: (Right.ALL, Right.ALL, Right.ALL, Right.NONE),
         Action.ASK: (Right.ALL, Right.ALL, Right.ALL, Right.NONE),
+        Action.EDIT: (Right.OWN, Right.OWN, Right.OWN, Right.NONE),
         Action.TAKE_BACK: (Right.ALL, Right.ALL, Right.OWN, Right.NONE),
         Action.NAME: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         Action.INVITE: (Right.ALL, Right.LOWER, Right.NONE, Right.NONE),
@@ -185,7 +189,7 @@ PROTECTED = frozenset({Action.NAME, Action.INVITE, Action.REMOVE, Action.GOVERN,
 OVERSEEN = frozenset({Action.SEE, Action.JOIN, Action.GOVERN})
 """What admins and owners of the server may do in any room, whoever they are there."""
 
-SILENT = frozenset({Action.WRITE, Action.ASK, Action.TAKE_BACK})
+SILENT = frozenset({Action.WRITE, Action.ASK, Action.EDIT, Action.TAKE_BACK})
 """What nobody may do in an archived room."""
 
 KEY_SCOPES: Mapping[Act, Scope] = dict.fromkeys(
@@ -207,6 +211,7 @@ _LOWER_ON_SERVER = {ServerRole.PERSON, None}
 _WRITERS_ONLY = "You may read this room, not write in it."
 _OWNERS_ONLY = "Only the room's owner may do this."
 _OWN_ONLY = "Only who wrote it or asked for it, or the room's moderators or owner, may do this."
+_AUTHORS_ONLY = "Only who wrote it may edit it, and what an agent answered, the room's owner."
 _MODERATORS_ONLY = "Only the room's moderators or owner may do this."
 
 
@@ -280,7 +285,7 @@ def refusal(
         case Right.ALL:
             why = None
         case Right.OWN:
-            why = None if own else _OWN_ONLY
+            why = None if own else (_AUTHORS_ONLY if action is Action.EDIT else _OWN_ONLY)
         case Right.LOWER:
             why = None if of in _LOWER else _OWNERS_ONLY
         case Right.NONE:
@@ -306,6 +311,11 @@ def check(
     )
     if refused is not None:
         raise refused
+
+
+def its_words(role: MemberRole | None, *, author: bool, answer: bool) -> bool:
+    """Whether words are somebody's own to edit: nobody speaks for somebody else, but an owner mends what agents say."""
+    return author or (answer and role is MemberRole.OWNER)
 
 
 def allows(action: Action, role: MemberRole | None, *, own: bool = False) -> bool:

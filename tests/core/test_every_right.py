@@ -42,6 +42,7 @@ from palaver.store.write.actors import AddActor
 from palaver.store.write.agents import AgentCommand
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.consumers import MoveFeed
+from palaver.store.write.edits import EditMessage
 from palaver.store.write.members import (
     JoinRoom,
     LeaveRoom,
@@ -92,6 +93,7 @@ TRIED = {
     "OpenExchange",
     "SetMessageDeleted",
     "SetReaction",
+    "EditMessage",
     "RetryTurn",
     "OpenTurn",
     "RenameRoom",
@@ -411,6 +413,21 @@ async def takes_back(case: Case) -> None:
         await case.expect(Action.TAKE_BACK, lambda: case.write(mine), own=True)
 
 
+async def edits(case: Case) -> None:
+    """Nobody another person's words; the owner also an answer."""
+    room, by = case.room, case.actor.id
+
+    def editing(message: MessageId) -> EditMessage:
+        return EditMessage(message=message, by=by, room=room, text=case.new("x"))
+
+    await case.expect(Action.EDIT, lambda: case.write(editing(case.theirs)))
+    owns = case.role is MemberRole.OWNER
+    await case.expect(Action.EDIT, lambda: case.write(editing(case.answer)), own=owns)
+    if case.own is not None:
+        own = editing(case.own)
+        await case.expect(Action.EDIT, lambda: case.write(own), own=True)
+
+
 async def invites(case: Case) -> None:
     def inviting(by: Actor) -> AddInvitation:
         return AddInvitation(
@@ -509,7 +526,7 @@ async def test_every_query_and_command_gives_what_the_table_says(core: Core) -> 
         if kind == "everyone's" and role is not None:
             continue  # nobody can be made a member with a role where nobody may govern
         case = await new_case(core, kind, who, role)
-        for tried in (reads, writes, takes_back, governs):
+        for tried in (reads, writes, edits, takes_back, governs):
             await tried(case)
         marked = await new_case(core, kind, who, role)
         marking = MarkRead(room=marked.room, actor=marked.actor.id, seq=1)

@@ -143,6 +143,12 @@ async def reaction_removed(client: Client, event: Json) -> None:
     message |= {"reactions": told} if told else {}
 
 
+async def message_edited(client: Client, event: Json) -> None:
+    known = client.messages[event["d"]["msg"]]
+    assert known["text"] == event["d"]["was"]
+    known |= event["d"]["message"]  # whoever reacted to it still does
+
+
 async def turn_refused(client: Client, event: Json) -> None:
     """It is told among the messages, and changes nothing."""
 
@@ -175,6 +181,7 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_SETTINGS: room_settings,
     EventType.TURN_REFUSED: turn_refused,
     EventType.MESSAGE_CREATED: message_created,
+    EventType.MESSAGE_EDITED: message_edited,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
     EventType.REACTION_ADDED: reaction_added,
@@ -206,6 +213,11 @@ class World:
         said = (await self.core.chat.history(self.ada, self.room)).messages[0]
         for one in emoji:
             await self.core.chat.react(self.ada, said.id, one, there=there)
+
+    async def edited(self) -> None:
+        await self.react("👍")
+        said = (await self.core.chat.history(self.ada, self.room)).messages[0]
+        await self.core.chat.edit(self.ada, self.room, said.id, "Hello, you.")
 
     async def joined(self, *, leaves: bool) -> None:
         card = await self.core.agents.ensured("poet", "Poet")
@@ -258,11 +270,12 @@ class World:
                 await self.core.identity.rename(self.ada, "Adele")
             case EventType.MESSAGE_CREATED:
                 await self.answered("And another one.")
-            case EventType.MESSAGE_DELETED:
+            case EventType.MESSAGE_EDITED:
+                await self.edited()
+            case EventType.MESSAGE_DELETED | EventType.MESSAGE_RESTORED:
                 await self.set_deleted(deleted=True)
-            case EventType.MESSAGE_RESTORED:
-                await self.set_deleted(deleted=True)
-                await self.set_deleted(deleted=False)
+                if type_ is EventType.MESSAGE_RESTORED:
+                    await self.set_deleted(deleted=False)
             case EventType.REACTION_ADDED:
                 await self.react("👍", "🎉")
             case EventType.REACTION_REMOVED:

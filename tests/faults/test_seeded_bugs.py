@@ -167,8 +167,8 @@ BUGS = [
     Bug(
         "a repeated send is stored once: it is compared with what was made of it",
         "store/write/messages.py",
-        "    if known.digest is None or message.room != command.room:\n",
-        "    if known:\n",
+        "known.text if message.edited_ms is None else first_text(tx.conn, message)",
+        "known.text",
         "store/test_store.py::test_a_message_that_was_changed_is_repeated_by_what_was_sent",
     ),
     Bug(
@@ -408,6 +408,13 @@ BUGS = [
         "self._delete(actor, room, deleted=False)",
         "self._delete(actor, room, deleted=True)",
         "test_facade.py::test_a_deleted_room_comes_back_whole",
+    ),
+    Bug(
+        "edits keep what was there: the event carries what is there now",
+        "store/write/edits.py",
+        '"was": message.text}',
+        '"was": after.text}',
+        "store/write/test_edits.py::test_an_edit_is_told_with_what_was_there_and_what_is",
     ),
     Bug(
         "a failure is a code: it is stored as text",

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
-from sqlalchemy import Connection, select, update
 from tests.store.world import World, opened
 
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Event, EventType, MessageId, RoomId, Visibility
 from palaver.settings import Settings
-from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import events, messages, rooms
-from palaver.store.schema import messages as messages_table
 from palaver.store.store import Store
+from palaver.store.write.edits import EditMessage
 from palaver.store.write.messages import AddMessage
 from palaver.store.write.rooms import MarkRead
 
@@ -276,21 +274,15 @@ async def test_counters_count(world: World) -> None:
 
 
 async def test_a_message_that_was_changed_is_repeated_by_what_was_sent(world: World) -> None:
-    """An edit keeps the digest of what was said at first, as `store.hash_chain` wants it."""
     ada = await world.person()
     room, other = await world.room(ada), await world.room(ada)
     first = await world.say(room, ada, "question")
     draft = world.draft(room, ada, "sent", reply_to=first.message.id, meta={"sender": "x"})
     sent = (await world.store.write(draft)).message
 
-    def edit(conn: Connection) -> None:
-        its = messages_table.c.id == sent.id
-        salt = conn.execute(select(messages_table.c.salt).where(its)).scalar_one()
-        digest = digest_of_message(sent, first.message.seq, salt)
-        changed = update(messages_table).where(its)
-        conn.execute(changed.values(text="edited", edited_ms=1, digest=digest, meta=None))
-
-    await world.store._database.writing(0, edit)
+    for text, version in (("@ada between", None), ("edited", 4)):
+        edit = EditMessage(message=sent.id, by=ada.id, room=room.id, text=text, version=version)
+        await world.store.write(edit)
     again = await world.store.write(replace(draft, id=MessageId(f"m_{world.clock.new_id()}")))
     assert (again.dup, again.message.id, again.message.text) == (True, sent.id, "edited")
     for other_one in (

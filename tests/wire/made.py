@@ -235,6 +235,11 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/rooms/{room}/invitations": PLAIN,
     "POST /api/rooms/{room}/invitations": (Case({}),),
     "DELETE /api/rooms/{room}/invitations/{invitation}": (Case(destroys=True),),
+    "PATCH /api/rooms/{room}/messages/{message}": (
+        Case({"text": "other words"}, destroys=True),  # an answer
+        Case({"text": "other words"}, destroys=True, own=True, names={"message": "question"}),
+    ),
+    "GET /api/rooms/{room}/messages/{message}/history": PLAIN,
     "GET /api/messages/{message}/parts/{place}": (Case(names={"message": "picture"}),),
     "POST /api/messages/{message}/retry": TAKEN,
     **dict.fromkeys(

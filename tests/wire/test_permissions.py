@@ -112,12 +112,14 @@ class Try:
         assert not isinstance(case.of, ServerRole)
         above = self.wire == "rest" and policy.oversees(caller.server_role)
         archived = self.kind == "archived"
-        if archived and act is Action.TAKE_BACK and "stop" not in one.path:
+        own = case.own or (act is Action.EDIT and self.role is MemberRole.OWNER)  # of an answer
+        changes = act is Action.EDIT or (act is Action.TAKE_BACK and "stop" not in one.path)
+        if archived and changes:
             act = Action.WRITE  # what is asked first
         refused = policy.refusal(
             act,
             self.role,
-            own=case.own,
+            own=own,
             of=case.of,
             oversees=above,
             everyones=KINDS[self.kind].everyones,

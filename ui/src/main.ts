@@ -9,7 +9,7 @@
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), side-left and side-right (two answers in one place), reasoning,
  * model (the one that answers; what opens: models, model-search, model-choice, model-two, model-one, model-connect, model-settings), answer-model (of two
  * beside each other), own (what a chat has of its own: own-agent/-instructions/-model/-temperature, own-save, own-keep, own-name, own-make),
- * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
+ * message-copy, message-more (its menu: copy-link, message-edit, inspect), edit-open, edit-form (edit-text, edit-cancel, edit-save, edit-again, edit-conflict with edit-see and edit-mine), edited (opens history: history-version, history-text), message with data-state sending|accepted|stored|rejected
  * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, answer-line (who will answer), add-mention, mentions, mention, closed (why there is none), send,
  * notice (what happened among the messages; notices: after the last one), start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,

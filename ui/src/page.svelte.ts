@@ -5,7 +5,6 @@ import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
 import type { Sought } from './find/paint'
 import { BASE } from './lib/server/base'
-import { signOut } from './lib/server/entering'
 import { Problem, problemText } from './lib/server/errors'
 import { parseRoute, routePath, settingsPath, type PanelName, type Route, type SettingsSection } from './lib/route'
 import type { Session } from './lib/session'
@@ -24,7 +23,7 @@ export interface Toast {
 }
 
 /** What lies over the page, one at a time. Each is an entry of the browser's history, so that Back closes it. */
-export type Over = 'palette' | 'shortcuts' | 'ask' | `exchange:${string}`
+export type Over = 'palette' | 'shortcuts' | 'ask' | `${'exchange' | 'history'}:${string}`
 
 /** One thing that can be chosen from a menu. */
 export interface MenuItem {
@@ -90,6 +89,8 @@ export class PageState {
   now: Date = $state.raw(new Date())
   /** The room whose title is being edited, and where; or which is being moved, in the panel. */
   renaming: { room: string; at: 'list' | 'header' | 'panel' } | null = $state.raw(null)
+  /** The message that is being edited. */
+  editing: string | null = $state(null)
   /** It is looked for words in the chat that is open. */
   finding = $state(false)
   /** What was looked for in the message to which one is led. */
@@ -304,15 +305,6 @@ export class PageState {
           if (wasOpen) this.go(id)
         }, this.report)
       })
-    } catch (error) {
-      this.report(error)
-    }
-  }
-
-  async signOut(): Promise<void> {
-    try {
-      await signOut(this.session.api)
-      location.assign(`${BASE}sign-in`)
     } catch (error) {
       this.report(error)
     }

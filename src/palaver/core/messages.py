@@ -31,8 +31,10 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
-from palaver.store.read import events, members, messages, past, reactions, rooms
+from palaver.model.edits import Edited, Version
+from palaver.store.read import edits, events, members, messages, past, reactions, rooms
 from palaver.store.store import Store
+from palaver.store.write.edits import EditMessage
 from palaver.store.write.messages import Added, AddMessage
 from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import MarkRead
@@ -159,6 +161,31 @@ class Chat:
         emoji = emoji_of(emoji)
         await self._access.message(actor, message)
         await self._store.write(SetReaction(message=message, by=actor.id, emoji=emoji, there=there))
+
+    async def edit(
+        self, actor: Actor, room: RoomId, message: MessageId, text: str, version: int | None = None
+    ) -> Edited:
+        """Gives a message another text, of which no agent is told. `version`: the one that was seen, if not the first.
+
+        Refused: as `send` of a text; `message_not_found`, `room_not_found`, `forbidden`, `room_archived`,
+        `not_editable` (deleted, or not words alone), `edit_conflict` (it has another version).
+        """
+        text = validation.message_text(text, self._settings.text_chars_max)
+        command = EditMessage(message=message, by=actor.id, room=room, text=text, version=version)
+        return await self._store.write(self._store.redacted(command))
+
+    async def versions(
+        self, actor: Actor, room: RoomId, message: MessageId
+    ) -> tuple[Sequence[Version], bool]:
+        """What a message said, the oldest version first, and whether there were older ones than these.
+
+        Refused: `room_not_found`, `message_not_found` (also once it is deleted).
+        """
+        await self._access.room(actor, room)
+        found = await self._store.read(messages.get, message)
+        if found is None or found.room != room or found.deleted_ms is not None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in this room.")
+        return await self._store.read(edits.versions, found)
 
     async def history(
         self,

@@ -31,6 +31,7 @@ from palaver.model import (
     Then,
     TurnId,
 )
+from palaver.model.edits import Edited, Version
 from palaver.policy import Action, allows, asks
 
 
@@ -91,6 +92,18 @@ class Room:
             sent = await send(person, self.id)
         assert sent.message is not None, "only a live reader's message is accepted unstored"
         return sent.message
+
+    @asks(Action.EDIT)
+    async def edit(
+        self, actor: Actor, message: MessageId, text: str, *, version: int | None = None
+    ) -> Edited:
+        """Gives a message another text: of its author, or as the owner of what an agent answered.
+
+        Gives it with its version. `version`: the one that was seen, where it was edited before. Refused: as `say` of a
+        text; `message_not_found`, `not_editable` (it is deleted, or not words alone), `edit_conflict` (it has another
+        version by now).
+        """
+        return await self._core.chat.edit(actor, self.id, message, text, version)
 
     @asks(Action.WRITE)
     @asynccontextmanager
@@ -272,6 +285,12 @@ class Room:
         """
         asked = {"before": before, "after": after, "around": around, "at": at}
         return await self._core.chat.history(self._program, self.id, **asked, limit=limit)
+
+    @asks(Action.READ)
+    async def versions(self, message: MessageId) -> Sequence[Version]:
+        """Reads what a message said, the oldest version first, at most the last 50. Refused: `message_not_found`."""
+        found, _ = await self._core.chat.versions(self._program, self.id, message)
+        return found
 
     @asks(Action.READ)
     async def then(self, at: int) -> Then:

@@ -222,6 +222,7 @@ class EventType(StrEnum):
     MEMBER_SPEAKS = "member.speaks", AccessChange.NONE
     MEMBER_SETTINGS = "member.settings", AccessChange.NONE
     MESSAGE_CREATED = "message.created", AccessChange.NONE
+    MESSAGE_EDITED = "message.edited", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
     REACTION_ADDED = "reaction.added", AccessChange.NONE
@@ -486,7 +487,7 @@ class Message(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """What happened in a room, at `seq`. `message` is set for `MESSAGE_CREATED` only.
+    """What happened in a room, at `seq`. `message`: of `MESSAGE_CREATED` and `MESSAGE_EDITED`, as it is now.
 
     `data` holds ids and no names. `name`: what who came, was taken out or renamed (`data["actor"]`) is called now.
     """

@@ -86,6 +86,13 @@ class ReactionNamed(MessageNamed):
     emoji: str
 
 
+class MessageEdited(MessageNamed):
+    """What a message said before, and the message as it is now; nothing of either once it is deleted."""
+
+    was: str
+    message: shapes.Message
+
+
 class RoomCreated(TypedDict):
     """How the room is called; `visibility` of one that everyone finds."""
 
@@ -201,6 +208,7 @@ class TurnRefused(TypedDict):
 
 DATA: Mapping[EventType, type] = {
     EventType.MESSAGE_CREATED: shapes.Message,
+    EventType.MESSAGE_EDITED: MessageEdited,
     EventType.MESSAGE_DELETED: MessageNamed,
     EventType.MESSAGE_RESTORED: MessageNamed,
     EventType.REACTION_ADDED: ReactionNamed,

@@ -418,9 +418,11 @@ class RoomEvent(TypedDict):
 
 
 def event(value: stored.Event) -> RoomEvent:
-    """Builds the shape of an event; a message's event carries the message as it is now."""
-    said = value.message
-    data: Mapping[str, Any] = dict(value.data) if said is None else message(said)
+    """Builds the shape of an event; one that created or edited a message carries the message as it is now."""
+    data: Mapping[str, Any] = dict(value.data)
+    if value.message is not None:
+        said = message(value.message)
+        data = {**data, "message": said} if data else said
     if value.name is not None:
         data = {**data, "name": value.name}
     return {

@@ -12,7 +12,7 @@ from palaver.wire.shapes import moment
 
 BODY_BYTES_MAX = 20_000
 """What receivers take. What would be longer is sent without what was said, and with the address of the message."""
-KEPT = ("id", "room", "seq", "by", "role", "kind", "status", "reply_to", "branch", "at")
+KEPT = ("id", "msg", "room", "seq", "by", "role", "kind", "status", "reply_to", "branch", "at")
 """What is sent of a message all the same."""
 
 
@@ -26,7 +26,9 @@ def teller(settings: Settings) -> Tell:
         body = dump(told)
         if len(body) < BODY_BYTES_MAX:
             return body
-        place = f"/api/rooms/{event.room}/messages?around={event.seq}&limit=1"
+        place = (
+            f"/api/rooms/{event.room}/messages?around={told['data'].get('seq', event.seq)}&limit=1"
+        )
         data: dict[str, Any] = {name: told["data"][name] for name in KEPT if name in told["data"]}
         thin = {**data, "thin": True, "url": f"{settings.public_url or ''}{place}"}
         return dump({**told, "data": thin})

@@ -15,6 +15,7 @@ from palaver.core.search.query import parse
 from palaver.errors import Code, Refused
 from palaver.model import MemberRole, Visibility
 from palaver.store.engine.executors import InlineLanes
+from palaver.store.write.edits import EditMessage
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import AddMember, RemoveMember, SetRoomDeleted
 
@@ -152,6 +153,33 @@ async def test_what_is_deleted_is_not_found_until_it_is_restored(here: Finding) 
         assert await here.texts(ada, "regret") == [] if deleted else ["regret this"]
         await here.indexed()
         assert await here.texts(ada, "regret") == ([] if deleted else ["regret this"])
+
+
+async def test_what_is_edited_is_found_by_its_new_words_at_once_and_no_more_by_the_old(
+    here: Finding,
+) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    said = await here.say(room, ada, "by train to Lisbon")
+    await here.say(room, ada, "something else")
+    for indexed in (False, True):
+        text = f"by {'boat' if indexed else 'plane'} to Lisbon"
+        if indexed:
+            await here.indexed()
+        version = (await here.world.said(room))[0].edited_ms and 4
+        edit = EditMessage(message=said.id, by=ada.id, room=room.id, text=text, version=version)
+        await here.world.store.write(edit)
+        for _ in range(2):
+            assert await here.texts(ada, text.split()[1]) == [text]
+            assert await here.texts(ada, "train") == []
+            assert await here.texts(ada, "lisbon is:edited") == [text], "once"
+            assert await here.texts(ada, "lisbon", room=room.id, limit=1) == [text]
+            await here.indexed()
+        pages = [await here.find(ada, "lisbon", limit=1)]
+        while pages[-1].cursor is not None:
+            pages.append(await here.find(ada, "lisbon", limit=1, cursor=pages[-1].cursor))
+        assert [hit.message.text for page in pages for hit in page.hits] == [text]
+    assert await here.texts(ada, "plane") == []
 
 
 async def test_operators_narrow_what_is_found(here: Finding) -> None:

@@ -9,7 +9,8 @@ from tests.core.spool.test_messages import away
 from tests.wire.door import Door, new_cid, new_room, open_door, shaped, texts
 
 from palaver.wire import shapes
-from palaver.wire.api.messages import Events, PromptTold, Sent
+from palaver.wire.api.messages import Edited, Events, MessageVersions, PromptTold, Sent
+from palaver.wire.cloudevents import MessageEdited
 
 
 async def test_a_message_is_stored_once_and_read_back(door: Door) -> None:
@@ -188,3 +189,34 @@ async def test_what_a_model_is_told_is_shown_to_who_reads_the_room_and_to_nobody
     for whose, lost in ((stranger, path), (http, "/api/turns/t_x/prompt")):
         refused = await whose.get(lost)
         assert (refused.status_code, refused.json()["code"]) == (404, "turn_not_found")
+
+
+async def test_a_message_is_edited_told_and_its_history_read(door: Door) -> None:
+    http = door.http()
+    room = await new_room(http)
+    new = {"cid": new_cid(), "text": "first"}
+    sent = (await http.post(f"/api/rooms/{room}/messages", json=new)).json()
+    path = f"/api/rooms/{room}/messages/{sent['msg']}"
+    edited = shaped(Edited, (await http.patch(path, json={"text": "second"})).json())
+    assert (edited["message"]["text"], edited["message"]["edited_at"] is None) == ("second", False)
+    late = await http.patch(path, json={"text": "third"})
+    assert (late.status_code, late.json()["code"]) == (409, "edit_conflict")
+    named = {"text": "third", "version": edited["version"]}
+    assert (await http.patch(path, json=named)).status_code == 200
+    for text, code in (("", "empty_message"), ("x" * 100_001, "text_too_long")):
+        assert (await http.patch(path, json={"text": text})).json()["code"] == code
+    history = shaped(MessageVersions, (await http.get(f"{path}/history")).json())
+    assert [one["text"] for one in history["versions"]] == ["first", "second", "third"]
+    assert history["versions"][1]["seq"] == edited["version"]
+    events = (await http.get(f"/api/rooms/{room}/events")).json()["events"]
+    told = [shaped(MessageEdited, one["d"]) for one in events if one["k"] == "message.edited"]
+    assert [one["was"] for one in told] == ["first", "second"]
+    assert {one["message"]["text"] for one in told} == {"third"}, "as it is now"
+    again = await http.post(f"/api/rooms/{room}/messages", json=new)
+    assert (again.status_code, again.json()["msg"]) == (200, sent["msg"])
+    elsewhere = f"/api/rooms/{await new_room(http)}/messages/{sent['msg']}"
+    for missing in (
+        await http.get(f"{elsewhere}/history"),
+        await http.patch(elsewhere, json=named),
+    ):
+        assert (missing.status_code, missing.json()["code"]) == (404, "message_not_found")

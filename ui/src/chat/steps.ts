@@ -8,7 +8,7 @@ interface Place {
   toNewest: () => void
 }
 
-/** From row to row; one that is longer than the view is scrolled first. Enter and C do what their buttons do. */
+/** From row to row; one that is longer than the view is scrolled first. Enter, C and E do what their buttons do. */
 export function step(event: KeyboardEvent, { scroller, content, singleKeys, toNewest }: Place): void {
   const row = event.target instanceof HTMLElement && event.target.dataset.key ? event.target : null
   if (!row || event.altKey || event.ctrlKey || event.metaKey) return
@@ -25,6 +25,7 @@ export function step(event: KeyboardEvent, { scroller, content, singleKeys, toNe
   }
   else if (event.key === 'Enter') press(row, row.dataset.testid === 'run' ? 'run-head' : 'message-more', event)
   else if (event.key === 'c' && singleKeys) press(row, 'message-copy', event)
+  else if (event.key === 'e' && singleKeys) press(row, 'edit-open', event)
   if (!to) return
   event.preventDefault()
   to.focus({ preventScroll: true })

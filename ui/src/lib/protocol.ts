@@ -261,6 +261,12 @@ export interface Drafted {
   room: string
 }
 
+/** A message as it is now, and its version. */
+export interface Edited {
+  message: Message
+  version: number
+}
+
 /** The message that an answer became; null where its program gave it up. */
 export interface Ended {
   msg: string | null
@@ -588,6 +594,20 @@ export interface Message {
   meta: Meta
   /** In a page of a room, where there are some: those that came first stand first. */
   reactions?: Reaction[]
+}
+
+/** What a message said since `seq`, and who said so. */
+export interface MessageVersion {
+  seq: number
+  at: string
+  by: string | null
+  text: string
+}
+
+/** What a message said, the oldest version first; `more`: there were older ones than these 50. */
+export interface MessageVersions {
+  versions: MessageVersion[]
+  more: boolean
 }
 
 /** What else is known of a message; more may come. */

@@ -53,6 +53,33 @@ export const reactions = {
   },
 }
 
+export const picture = 'Sent with this message'
+
+export const code = {
+  copy: 'Copy',
+  name: 'Copy code',
+  copied: 'Copied',
+  copiedName: 'Code copied',
+  notCopied: 'Not copied',
+  notCopiedName: 'Code could not be copied',
+}
+
+/** What is said of messages that are edited, and of what they said before. */
+export const edit = {
+  name: 'Edit',
+  edited: 'edited',
+  cancel: 'Cancel',
+  save: 'Save',
+  again: 'Save and ask again',
+  conflict: (who: string) => `${who} changed this while you wrote.`,
+  elsewhere: 'You changed this elsewhere while you wrote.',
+  see: 'See it',
+  mine: 'Save mine',
+  history: 'History',
+  older: 'Older versions are kept, too.',
+  keys: { last: 'Edit your last message (field empty)', again: 'Save an edit and ask again', edit: 'Edit it' },
+}
+
 /** Why an answer ended without being whole. */
 export const ANSWER_TEXTS: Record<string, string> = {
   provider_unreachable: 'The model could not be reached. Is its server running?',

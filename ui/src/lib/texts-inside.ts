@@ -1,4 +1,4 @@
-/** What is said of refusals that only who is in can meet, by what is loaded later than the first script. */
+/** What is loaded later than the first script: what is said of refusals that only who is in can meet, and where chats are out of the list. */
 import { REQUEST_TEXTS } from './texts'
 import './texts-refusals'
 
@@ -16,6 +16,8 @@ Object.assign(REQUEST_TEXTS, {
   cursor_expired: 'This is too long ago. Please reload the page.',
   turn_not_found: 'This answer has already ended.',
   message_not_found: 'This message does not exist any more.',
+  not_editable: 'This message cannot be edited.',
+  edit_conflict: 'Somebody changed this message meanwhile. Please look at it again.',
   turn_not_retryable: 'This answer cannot be asked for again.',
   turn_ended: 'This answer has ended already.',
   turn_taken: 'Another program gives this answer.',
@@ -50,3 +52,26 @@ Object.assign(REQUEST_TEXTS, {
   limit_invalid: 'The server did not accept that.',
   query_too_long: 'A search has at most 500 characters, and 32 words.',
 })
+
+export const shelf = {
+  deleted: {
+    name: 'Recently deleted',
+    at: (when: string) => `Deleted ${when}`,
+    restore: 'Restore',
+    restoreOne: (title: string) => `Restore ${title}`,
+    back: (title: string) => `“${title}” is back.`,
+    none: 'Nothing is here. What you delete can be restored.',
+    more: 'Show more',
+  },
+
+  archive: {
+    at: (when: string) => `Archived ${when}`,
+    takeOut: 'Take out',
+    takeOutOne: (title: string) => `Take out ${title}`,
+    none: 'Nothing is here. What you archive can still be read.',
+    hidden: 'Hidden until something is said there',
+    last: (when: string) => `Last message ${when}`,
+    show: 'Show again',
+    showOne: (title: string) => `Show again: ${title}`,
+  },
+}

@@ -311,6 +311,7 @@ export const later = {
     others: 'And perhaps others',
     events: {
       said: (who: string) => `${who} said something`,
+      edited: (who: string) => `${who} edited a message`,
       deleted: (who: string) => `${who} deleted a message`,
       restored: (who: string) => `${who} restored a message`,
       reacted: (who: string, emoji: string) => `${who} reacted with ${emoji}`,
@@ -339,27 +340,6 @@ export const later = {
     light: 'Light appearance',
     dark: 'Dark appearance',
     system: 'Appearance of the system',
-  },
-
-  deleted: {
-    name: 'Recently deleted',
-    at: (when: string) => `Deleted ${when}`,
-    restore: 'Restore',
-    restoreOne: (title: string) => `Restore ${title}`,
-    back: (title: string) => `“${title}” is back.`,
-    none: 'Nothing is here. What you delete can be restored.',
-    more: 'Show more',
-  },
-
-  archive: {
-    at: (when: string) => `Archived ${when}`,
-    takeOut: 'Take out',
-    takeOutOne: (title: string) => `Take out ${title}`,
-    none: 'Nothing is here. What you archive can still be read.',
-    hidden: 'Hidden until something is said there',
-    last: (when: string) => `Last message ${when}`,
-    show: 'Show again',
-    showOne: (title: string) => `Show again: ${title}`,
   },
 
   exchange: {

@@ -207,10 +207,7 @@ export const texts = {
     context: 'Context',
     thinkingNow: 'Thinking…',
     another: (number: number) => `Another answer (${number})`,
-    picture: 'Sent with this message',
   },
-
-
 
   times: {
     now: 'now',
@@ -222,12 +219,6 @@ export const texts = {
     month: 'Previous 30 days',
     older: 'Older',
   },
-
-  code: {
-    copy: 'Copy', name: 'Copy code', copied: 'Copied', copiedName: 'Code copied', notCopied: 'Not copied',
-    notCopiedName: 'Code could not be copied',
-  },
-
 }
 
 /** Why something that the person asked for was not done. */

@@ -1,6 +1,6 @@
 /** How an answer ended, where that was not well: in words, and what can be done about it. */
 import type { Message } from '../lib/protocol'
-import { answerText, CUT_TEXTS, states } from '../lib/texts-chat'
+import { answerText, CUT_TEXTS, states as say } from '../lib/texts-chat'
 
 export interface Ending {
   text: string
@@ -8,8 +8,6 @@ export interface Ending {
   /** A part is there that can be continued. */
   partial: boolean
 }
-
-const say = states
 
 /** Null of what is whole, or no answer. */
 export function endingOf(message: Message | null): Ending | null {

@@ -4,10 +4,21 @@ import { mayGovern, mayName } from '../lib/room/rights'
 import { BASE } from '../lib/server/base'
 import { adminPath, AGENTS, ARCHIVE, DELETED, routePath } from '../lib/route'
 import { accounts } from '../lib/server/admin'
+import { signOut as signedOut } from '../lib/server/entering'
 import { archive as archiveRoom, wish } from '../lib/server/places'
 import { later } from '../lib/texts-later'
 import { roomTitle } from '../lib/words/names'
 import type { MenuItem, PageState } from '../page.svelte'
+
+/** Signs out, and goes where one signs in. */
+export async function signOutHere(page: PageState): Promise<void> {
+  try {
+    await signedOut(page.session.api)
+    location.assign(`${BASE}sign-in`)
+  } catch (error) {
+    page.report(error)
+  }
+}
 
 export function roomMenu(page: PageState, room: Room, ways: { rename: () => void; remove: () => void }): MenuItem[] {
   const { linkCopied, linkCopiedApart } = later.actions
@@ -94,7 +105,7 @@ export function personMenu(page: PageState): MenuItem[] {
     items.push({ name: page.session.waits ? serverWaits : server, icon: 'server', testid: 'admin-open', run: () => page.visit(adminPath(page.narrow.current ? null : 'people')) })
   }
   if (!matchMedia('(hover: none)').matches) items.push({ name: keys, icon: 'keys', testid: 'shortcuts-open', run: () => page.open('shortcuts') })
-  if (me?.handle) items.push({ name: signOut, icon: 'back', testid: 'sign-out', run: () => void page.signOut() })
+  if (me?.handle) items.push({ name: signOut, icon: 'back', testid: 'sign-out', run: () => void signOutHere(page) })
   else items.push({ name: signIn, icon: 'person', testid: 'sign-in', run: () => location.assign(`${BASE}sign-in`) })
   return items
 }

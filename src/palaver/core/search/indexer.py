@@ -2,7 +2,8 @@
 
 An index that is new begins at the end of the feed, and reads what was there before in pieces, in the order of rooms and
 seqs, between two looks at the feed. Each message is indexed once: what the feed tells since then by the feed, and what
-is older by the scan. One process works on it at a time, and gives way while much is written.
+is older by the scan; and again after an edit, in its own place. One process works on it at a time, and gives way while
+much is written.
 """
 
 import asyncio
@@ -191,4 +192,5 @@ def indexed(source: search.Source) -> Indexed:
     """A message with its tokens: those of its text, of its room, of its author, and of what it has."""
     facts = [FACT + trait for trait in sorted(lasting(source.kind, source.text, source.meta))]
     its = [token_of(ROOM, source.room_key), token_of(AUTHOR, source.author_key), *facts]
-    return Indexed(source.created_ms, source.room_key, source.seq, [*its, *tokens(source.text)])
+    words, again = [*its, *tokens(source.text)], source.edited_ms is not None
+    return Indexed(source.created_ms, source.room_key, source.seq, words, again)

@@ -12,7 +12,15 @@ from sqlalchemy import (
     select,
 )
 
-from palaver.model import Actor, ActorId, Event, EventType, RoomId
+from palaver.model import (
+    Actor,
+    ActorId,
+    Event,
+    EventType,
+    Message,
+    MessageId,
+    RoomId,
+)
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read import messages
 from palaver.store.read.actors import id_of, of_ids
@@ -113,14 +121,16 @@ def notices(
     whom = [(_by(row), row.data.get("actor"), row.data.get("agent")) for row in rows]
     told = {one for those in whom for one in those if one is not None}
     people = of_ids(conn, told)
-    return tuple([_event(room, row, people) for row in reversed(rows)]), tuple(people.values())
+    return tuple([_event(room, row, people, {}) for row in reversed(rows)]), tuple(people.values())
 
 
 def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event, ...]:
-    """The events with seq > `after`, oldest first; a created message comes as it is now."""
+    """The events with seq > `after`, oldest first; a message that was created or edited comes as it is now."""
     rows = _SINCE.all(conn, room, messages.bounded(after), limit)
     people = of_ids(conn, {row.data["actor"] for row in rows if row.type in _NAMED})
-    return tuple([_event(room, row, people) for row in rows])
+    edited = {row.data["msg"] for row in rows if row.type is EventType.MESSAGE_EDITED}
+    said = messages.of_ids(conn, edited) if edited else {}
+    return tuple([_event(room, row, people, said) for row in rows])
 
 
 def of(
@@ -138,8 +148,19 @@ def _by(row: Row) -> ActorId | None:
     return None if row.author is None else id_of(row.author_kind, row.author)
 
 
-def _event(room: RoomId, row: Row, people: Mapping[ActorId, Actor]) -> Event:
-    created = row.type is EventType.MESSAGE_CREATED
+def _event(
+    room: RoomId,
+    row: Row,
+    people: Mapping[ActorId, Actor],
+    edited: Mapping[MessageId, Message],
+) -> Event:
+    """`edited`: the messages of the edits."""
+    message, data = None, row.data
+    if row.type is EventType.MESSAGE_CREATED:
+        message = messages.message_of(room, row)
+    elif row.type is EventType.MESSAGE_EDITED:
+        message = edited[data["msg"]]
+        data = data if message.deleted_ms is None else {**data, "was": ""}
     named = people.get(row.data["actor"]) if row.type in _NAMED else None
     return Event(  # in the order of an `Event`'s fields
         room,
@@ -147,7 +168,7 @@ def _event(room: RoomId, row: Row, people: Mapping[ActorId, Actor]) -> Event:
         row.type,
         _by(row),
         row.at_ms,
-        messages.message_of(room, row) if created else None,
-        row.data,
+        message,
+        data,
         named and named.name,
     )

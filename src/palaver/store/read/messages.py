@@ -4,6 +4,7 @@ Every page is a range of the index on (room_key, seq), so its cost does not depe
 long the room is. A deleted message keeps its place, with the text "" and no `meta`.
 """
 
+from collections.abc import Collection
 from itertools import repeat
 from typing import Any
 
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from palaver.model import NO_DATA, ActorId, ActorKind, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Columns, Row, Statement, matching
+from palaver.store.engine.statement import Columns, Row, Statement, among, matching
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, messages, rooms
 from palaver.store.values import ByName
@@ -119,10 +120,9 @@ _said = (
 _SPOKEN = Statement(selected(source=_said).order_by(_said.c.seq), "room", "limit", "offset")
 _ANY_ABOVE = Statement(_any(_above), "room", "seq")
 _ANY_BELOW = Statement(_any(_below), "room", "seq")
-_BY_ID = matching(
-    selected(rooms.c.id.label("room")).join(rooms, rooms.c.key == messages.c.room_key),
-    messages.c.id,
-)
+_with_room = selected(rooms.c.id.label("room")).join(rooms, rooms.c.key == messages.c.room_key)
+_BY_ID = matching(_with_room, messages.c.id)
+_BY_IDS = among(_with_room, messages.c.id)
 
 
 def page(
@@ -156,6 +156,12 @@ def get(conn: Connection, message: MessageId) -> Message | None:
     """The message of this id, as it is now."""
     row = _BY_ID.first(conn, message)
     return None if row is None else message_of(row.room, row)
+
+
+def of_ids(conn: Connection, ids: Collection[MessageId]) -> dict[MessageId, Message]:
+    """The messages of these ids that are there, as they are now."""
+    rows = _BY_IDS.all(conn, [(id_,) for id_ in ids])
+    return {row.id: message_of(row.room, row) for row in rows}
 
 
 def spoken(conn: Connection, room: RoomId, *, limit: int, offset: int) -> tuple[Message, ...]:

@@ -1,9 +1,9 @@
 """Reads a room as it was at one of its seqs: what was deleted there then, its title, and who was in it.
 
 Each is the newest event up to that seq, found by the index on what happened to a message or, where that is none, to the
-room: so it costs the same at every seq of every room. `message.edited`, once there is one, carries the text that it
-replaced, so the text at a seq is that of the first one after it, else the row's; what is purged is gone at every seq.
-Names are those of now, which the log does not hold.
+room: so it costs the same at every seq of every room. `message.edited` carries the text that it replaced, so the text
+at a seq is that of the first one after it, else the row's; what is purged is gone at every seq. Names and whom a text
+mentions are those of now.
 """
 
 from collections.abc import Iterable
@@ -44,29 +44,35 @@ _MEMBERSHIP = (
 _at: ColumnElement[int] = bindparam("at", type_=BigInteger)
 
 
-def _last_of(kind: EventType) -> ColumnElement[int | None]:
-    """The seq of the last event of a kind, up to `at`, that happened to a message."""
+def _seq_of(kind: EventType, *, after: bool = False) -> ColumnElement[int | None]:
+    """The seq of the last event of a kind, up to `at`, that happened to a message, or of the first one after it."""
     its = (events.c.room_key == messages.c.room_key, events.c.message_seq == messages.c.seq)
-    then = (event_is_later, events.c.type == literal_column(f"'{kind}'"), events.c.seq <= _at)
-    return select(func.max(events.c.seq)).where(*its, *then).scalar_subquery()
+    of_kind = (event_is_later, events.c.type == literal_column(f"'{kind}'"))
+    found = select(func.min(events.c.seq) if after else func.max(events.c.seq))
+    then = events.c.seq > _at if after else events.c.seq <= _at
+    return found.where(*its, *of_kind, then).scalar_subquery()
 
 
 _cut = (
     select(
         messages,
-        _last_of(EventType.MESSAGE_DELETED).label("deleted_seq"),
-        _last_of(EventType.MESSAGE_RESTORED).label("restored_seq"),
+        _seq_of(EventType.MESSAGE_DELETED).label("deleted_seq"),
+        _seq_of(EventType.MESSAGE_RESTORED).label("restored_seq"),
+        _seq_of(EventType.MESSAGE_EDITED).label("edited_seq"),
+        _seq_of(EventType.MESSAGE_EDITED, after=True).label("replaced_seq"),
     )
     .where(messages.c.room_key == room_key(), messages.c.seq <= bindparam("seq"))
     .order_by(messages.c.seq.desc())
     .limit(bindparam("limit"))
     .subquery("cut")
 )
-_deletion = events.alias("deletion")
+_deletion, _edit, _next = (events.alias(name) for name in ("deletion", "edit", "next"))
 _then = (
     select(
-        *[column for column in _cut.c if column.name != "deleted_ms"],
+        *[column for column in _cut.c if column.name not in {"deleted_ms", "edited_ms"}],
         _deletion.c.at_ms.label("deleted_ms"),
+        _edit.c.at_ms.label("edited_ms"),
+        _next.c.data.label("edit"),
     )
     .select_from(_cut)
     .outerjoin(
@@ -75,10 +81,13 @@ _then = (
         & (_deletion.c.seq == _cut.c.deleted_seq)
         & or_(_cut.c.restored_seq.is_(None), _cut.c.restored_seq < _cut.c.deleted_seq),
     )
+    .outerjoin(_edit, (_edit.c.room_key == _cut.c.room_key) & (_edit.c.seq == _cut.c.edited_seq))
+    .outerjoin(_next, (_next.c.room_key == _cut.c.room_key) & (_next.c.seq == _cut.c.replaced_seq))
     .subquery("then")
 )
 _PAGE = Statement(
-    selected(source=_then).order_by(_then.c.seq.desc()), *("room", "at", "seq", "limit")
+    selected(_then.c.edit, source=_then).order_by(_then.c.seq.desc()),
+    *("room", "at", "seq", "limit"),
 )
 
 
@@ -115,7 +124,11 @@ _AFTER = _all_of(_MEMBERSHIP, newest_first=False)
 def page(conn: Connection, room: RoomId, at: int, *, before: int | None, limit: int) -> Page:
     """The newest messages up to `at`, or those of them with seq < `before`, as they were then."""
     last = at if before is None else min(at, bounded(before) - 1)
-    found = messages_of(room, _PAGE.columns(conn, room, at, last, limit + 1))
+    rows = _PAGE.columns(conn, room, at, last, limit + 1)
+    found = tuple(
+        replace(one, text=edit["was"]) if edit and one.deleted_ms is None else one
+        for one, edit in zip(messages_of(room, rows), rows.edit, strict=True)
+    )
     here = found[:limit][::-1]
     return Page(messages=here, before=here[0].seq if len(found) > limit else None, after=None)
 

@@ -4,32 +4,63 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set as Abst
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
-from palaver.model import ActorId, Message, RoomId
+from palaver.model import ActorId, EventType, Message, RoomId
 from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.read import feed, messages
 from palaver.store.read.feed import Span
 from palaver.store.read.rights import Readable, readable
-from palaver.store.schema import actors, messages as messages_table, rooms
+from palaver.store.schema import actors, events, messages as messages_table, rooms
 
 SPAN_MAX = 500
 """So many seqs of a room are read at once."""
 SPANS_MAX = 64
 
 _m = messages_table.c
-_COLUMNS = (_m.created_ms, _m.room_key, _m.seq, _m.author_key, _m.kind, _m.text, _m.meta)
+_COLUMNS = (
+    _m.created_ms,
+    _m.room_key,
+    _m.seq,
+    _m.author_key,
+    _m.kind,
+    _m.text,
+    _m.meta,
+    _m.edited_ms,
+)
+_SAID: list[ColumnElement[str]] = [
+    literal_column(f"'{kind}'") for kind in (EventType.MESSAGE_CREATED, EventType.MESSAGE_EDITED)
+]
 _IN_SPANS = ListStatement(
-    lambda names: select(*_COLUMNS).where(
-        or_(
-            *[
-                and_(
-                    _m.room_key == bindparam(key),
-                    _m.seq >= bindparam(first),
-                    _m.seq <= bindparam(last),
-                )
-                for key, first, last in names
-            ]
+    lambda names: (
+        select(*_COLUMNS)
+        .select_from(events)
+        .join(
+            messages_table,
+            and_(_m.room_key == events.c.room_key, _m.seq == events.c.message_seq),
+        )
+        .where(events.c.type.in_(_SAID))
+        .where(
+            or_(
+                *[
+                    and_(
+                        events.c.room_key == bindparam(key),
+                        events.c.seq >= bindparam(first),
+                        events.c.seq <= bindparam(last),
+                    )
+                    for key, first, last in names
+                ]
+            )
         )
     ),
     width=3,
@@ -68,10 +99,11 @@ class Source(Struct, frozen=True):
     kind: str
     text: str
     meta: Mapping[str, Any]
+    edited_ms: int | None = None
 
 
 def in_spans(conn: Connection, spans: Iterable[Span]) -> list[Source]:
-    """The messages that were created in spans of seqs."""
+    """The messages that were created or edited in spans of seqs, as they are now."""
     parts = list(dict.fromkeys(part for span in spans for part in _parts(span)))
     found: dict[tuple[int, int], Source] = {}
     for start in range(0, len(parts), SPANS_MAX):

@@ -61,12 +61,13 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Indexed(NamedTuple):
-    """A message as it goes into the index."""
+    """A message as it goes into the index; `again`: it may be there with other words."""
 
     created_ms: int
     room_key: int
     seq: int
     words: Sequence[str]
+    again: bool = False
 
 
 class Proposal(NamedTuple):
@@ -120,6 +121,10 @@ class Engine(Protocol):
 
     def insert(self, conn: Connection, rows: Sequence[Row]) -> None:
         """Inserts messages, in the order of their docids."""
+        ...
+
+    def retire(self, conn: Connection, low: int, high: int, room_key: int, seq: int) -> None:
+        """Proposes a message no more by a docid from `low` to `high`; on SQLite nobody else gets it."""
         ...
 
     def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
@@ -185,6 +190,10 @@ class SearchIndex:
             found = self._engine.load(conn)
             if found != known:
                 return False
+            for one in entries:
+                if one.again:
+                    base = docid_of(one.created_ms)
+                    self._engine.retire(conn, base, base + known.spill, one.room_key, one.seq)
             rows, reached = self._placed(conn, entries, progress)
             self._engine.insert(conn, rows)
             self._engine.save(conn, reached)

@@ -49,6 +49,7 @@ _INSERT = """
 INSERT INTO search_index SELECT docid, room_key, seq, array_to_tsvector(string_to_array(words, ' '))
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS given (docid, room_key, seq, words)
 """
+_RETIRE = "DELETE FROM search_index WHERE docid BETWEEN $1 AND $2 AND room_key = $3 AND seq = $4"
 _LASTS = f"""
 SELECT second, coalesce(
   (SELECT max(docid) FROM search_index WHERE docid >= second AND docid < second + {PLACES}), second - 1
@@ -107,6 +108,10 @@ class PostgresqlEngine:
             docids, rooms, seqs, words = zip(*rows, strict=True)
             said = [" ".join(one) for one in words]
             conn.exec_driver_sql(_INSERT, (list(docids), list(rooms), list(seqs), said))
+
+    def retire(self, conn: Connection, low: int, high: int, room_key: int, seq: int) -> None:
+        """As `Engine.retire`."""
+        conn.exec_driver_sql(_RETIRE, (low, high, room_key, seq))
 
     def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
         """As `Engine.lasts`."""

@@ -30,6 +30,7 @@ CREATE TABLE docs (docid INTEGER PRIMARY KEY, room_key INTEGER NOT NULL, seq INT
 CREATE TABLE progress (said TEXT NOT NULL)
 """
 _IS_THERE = "SELECT 1 FROM sqlite_master WHERE name = 'progress'"
+_RETIRE = "UPDATE docs SET seq = -seq WHERE docid BETWEEN ? AND ? AND room_key = ? AND seq = ?"
 _LASTS = f"""
 SELECT value AS second, coalesce(
   (SELECT max(docid) FROM docs WHERE docid >= value AND docid < value + {PLACES}), value - 1
@@ -75,6 +76,10 @@ class SqliteEngine:
             conn.exec_driver_sql("INSERT INTO docs VALUES (?, ?, ?)", [row[:3] for row in rows])
             said = [(docid, " ".join(words)) for docid, _, _, words in rows]
             conn.exec_driver_sql("INSERT INTO words (rowid, tokens) VALUES (?, ?)", said)
+
+    def retire(self, conn: Connection, low: int, high: int, room_key: int, seq: int) -> None:
+        """As `Engine.retire`. The words stay: they can only be taken out by who knows them all, as they were."""
+        conn.exec_driver_sql(_RETIRE, (low, high, room_key, seq))
 
     def lasts(self, conn: Connection, seconds: Collection[int]) -> dict[int, int]:
         """As `Engine.lasts`."""

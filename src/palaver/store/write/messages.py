@@ -51,6 +51,7 @@ from palaver.store.engine.statement import ListStatement, Row, Statement, among,
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, became_key, id_of, its, refuse_disabled
 from palaver.store.read.devices import standing
+from palaver.store.read.edits import first_text
 from palaver.store.read.messages import message_of, page, selected
 from palaver.store.read.turns import asker, selected as selected_turns, turn_of
 from palaver.store.schema import (
@@ -403,13 +404,10 @@ class _Place(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A message that is there. `text`: also where it is deleted; `digest`: where it does not say what was sent."""
+    """A message that is there. `text`: also where it is deleted."""
 
     message: Message
     text: str
-    mentions: Sequence[str]
-    digest: bytes | None
-    salt: bytes | None
 
 
 class _Run:
@@ -472,8 +470,7 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
 
 
 def _known(row: Row) -> _Known:
-    mentions = row.meta.get("mentions", ())
-    return _Known(message_of(row.room, row), row.text, mentions, row.digest, row.salt)
+    return _Known(message_of(row.room, row), row.text)
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
@@ -487,7 +484,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:
-        if not _says_the_same(run, command, room, known):
+        if not _says_the_same(tx, command, known):
             raise Refused(Code.CID_REUSED, "This cid has been used for another message.")
         turns = _still_open(tx, run, room, known.message)
         return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
@@ -515,7 +512,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     )
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq, author.id)
-    run.known[repeatable] = _Known(message, command.text, mentions, None, None)
+    run.known[repeatable] = _Known(message, command.text)
     opened: list[OpenedTurn] = []
     if command.answers:
         asks, text = command.asks, command.text
@@ -541,19 +538,12 @@ def _chain(tx: Transaction, room: LockedRoom, agent: KnownActor, seq: int) -> Ch
     return Chain(depth, seq, owner_key(tx, agent))
 
 
-def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Known) -> bool:
-    """Whether a command is what was sent at first: a message that was changed since has the digest of that."""
+def _says_the_same(tx: Transaction, command: AddMessage, known: _Known) -> bool:
+    """Whether a command is what was sent at first."""
     message = known.message
-    if known.digest is None or message.room != command.room:
-        said = (message.room, known.text, message.reply_to)
-        return said == (command.room, command.text, command.reply_to)
-    there, seq = (room.key, None)
-    if command.reply_to is not None:
-        there, seq, _ = run.replied.get(command.reply_to, (None, None, None))
-    meta = naming(command.meta, known.mentions)
-    sent = replace(message, role=command.role, status=command.status, text=command.text, meta=meta)
-    digest = digest_of_message(sent, seq, known.salt or b"")
-    return there == room.key and digest == known.digest
+    text = known.text if message.edited_ms is None else first_text(tx.conn, message)
+    said = (message.room, text, message.reply_to)
+    return said == (command.room, command.text, command.reply_to)
 
 
 def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:

@@ -302,10 +302,11 @@ class Transaction(Struct):
         message_seq: int | None = None,
         data: Mapping[str, Any] = NO_DATA,
         name: str | None = None,
+        said: Message | None = None,
     ) -> None:
-        """Appends an event that is no message. `name`: as in `Event`, told and not kept."""
+        """Appends an event that creates no message. `name`, and `said` (its message): as in `Event`, told, not kept."""
         seq = room.seq = room.seq + 1
-        event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data, name)
+        event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, said, data, name)
         salt = self.clock.salt() if data else None
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data, salt or b""))
         key = actor and actor.key

@@ -40,6 +40,38 @@ class NewMessage(Given):
     """Each answers it, by one of the names that `GET /api/models` lists. Default: the room's own, or the card's."""
 
 
+class Edit(Given):
+    """What a message is to say."""
+
+    text: str
+    """As of a new message."""
+    version: int | None = None
+    """The one that was seen: the seq of its last edit. Default: it was seen as it was sent."""
+
+
+class Edited(TypedDict):
+    """A message as it is now, and its version."""
+
+    message: shapes.Message
+    version: int
+
+
+class MessageVersion(TypedDict):
+    """What a message said since `seq`, and who said so."""
+
+    seq: int
+    at: str
+    by: str | None
+    text: str
+
+
+class MessageVersions(TypedDict):
+    """What a message said, the oldest version first; `more`: there were older ones than these 50."""
+
+    versions: list[MessageVersion]
+    more: bool
+
+
 @explained
 class Sent(TypedDict):
     """What became of a message."""
@@ -202,6 +234,25 @@ class Messages:
             "turns": [turn.id for turn in sent.turns],
         }
         return answer(told, 202 if sent.state == "accepted" else 200 if sent.dup else 201)
+
+    @call("PATCH", "/rooms/{room}/messages/{message}", Action.EDIT, use=Use.MESSAGES)
+    async def edit(
+        self, request: Request, me: Me, room: RoomId, message: MessageId, body: Edit
+    ) -> Edited:
+        """Gives a message another text; what it said before stays in its history. No agent answers it."""
+        take_by(request.scope, me)
+        edited = await self._core.chat.edit(me, room, message, body.text, body.version)
+        return {"message": shapes.message(edited.message), "version": edited.version}
+
+    @call("GET", "/rooms/{room}/messages/{message}/history", Action.READ)
+    async def versions(self, me: Me, room: RoomId, message: MessageId) -> MessageVersions:
+        """What a message said, from when on, and who said so."""
+        found, more = await self._core.chat.versions(me, room, message)
+        told: list[MessageVersion] = [
+            {"seq": one.seq, "at": shapes.moment(one.at_ms), "by": one.by, "text": one.text}
+            for one in found
+        ]
+        return {"versions": told, "more": more}
 
     @call("GET", "/rooms/{room}/events", Action.READ, media=MEDIA_TYPE)
     async def events(

@@ -467,3 +467,23 @@ async def test_an_agents_instructions_come_first(tmp_path: Path, models: Scripte
     assert arrived["model"] == "big"
     assert arrived["messages"] == [{"role": "system", "content": "Be kind."}, *HI]
     assert texts[0] == ("user", "hi"), "what the agent is told is not what was said"
+
+
+async def test_what_is_edited_in_its_room_is_recognised_by_what_was_sent(door: Door) -> None:
+    """The client sends its history as it was; what it goes on with stands in the same room."""
+    _, http = await door.guest()
+    program = bare_client(door, (await http.post("/api/keys", json={})).json()["token"])
+    asks: list[Any] = said("What is the capital of Portugal, please?")
+    first = await program.post(CHAT, json={"model": "default", "messages": asks})
+    answer = first.json()["choices"][0]["message"]["content"]
+    rooms = (await http.get("/api/rooms")).json()["rooms"]
+    (room,) = [one["id"] for one in rooms if one["door"] and one["role"] == "owner"]
+    (asked, _) = (await http.get(f"/api/rooms/{room}/messages")).json()["messages"]
+    path = f"/api/rooms/{room}/messages/{asked['id']}"
+    edited = await http.patch(path, json={"text": "Another question."})
+    assert edited.status_code == 200, edited.text
+    asks = said(asks[0]["content"], answer, "And of Spain?")
+    again = await program.post(CHAT, json={"model": "default", "messages": asks})
+    assert again.status_code == 200, again.text
+    texts = [text for _, text in await room_texts(http, room)]
+    assert (texts[0], texts[2:3], len(texts)) == ("Another question.", ["And of Spain?"], 4)

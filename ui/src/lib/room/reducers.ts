@@ -58,6 +58,7 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     log: (messages, { d }) => messages.add(d as unknown as Message),
     list: (room, { at }) => ({ hidden: false, active_at: room.active_at > at ? room.active_at : at }),
   },
+  'message.edited': { log: (messages, { d }) => messages.change(String(d.msg), (known) => ({ ...known, ...(d.message as Message) })) },
   'message.deleted': {
     log: (messages, { d, at }) => messages.change(String(d.msg), (message) => ({ ...message, text: '', deleted_at: at })),
   },

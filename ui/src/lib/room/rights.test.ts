@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { mayGovern, mayInvite, mayName, mayRemove, mayTakeBack, rolesFor } from './rights'
+import { mayGovern, mayInvite, mayName, mayTakeBack } from './rights'
+import { mayRemove, rolesFor } from './roles'
 import { room } from '../../testing'
 import type { MemberRole } from '../protocol'
 

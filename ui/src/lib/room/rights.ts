@@ -1,5 +1,5 @@
 /** Who may do what, as far as the server has told it: only what it surely refuses is not offered. */
-import type { MemberRole, Room } from '../protocol'
+import type { Room } from '../protocol'
 
 /** Whether the person may delete a room, and say who leads it: their own. */
 export function mayGovern(room: Room | undefined): boolean {
@@ -19,17 +19,6 @@ export function isEveryones(room: Room | undefined): boolean {
 /** Whether the person may bring others into a room; where everyone is in already, there is nobody to bring. */
 export function mayInvite(room: Room | undefined): boolean {
   return mayName(room) && !isEveryones(room)
-}
-
-/** The roles that the person may give to somebody who has one: nothing for themselves, whose role others gave. */
-export function rolesFor(mine: MemberRole, theirs: MemberRole): MemberRole[] {
-  const given: MemberRole[] = mine === 'owner' ? ['owner', 'moderator', 'member', 'reader'] : ['member', 'reader']
-  return mayRemove(mine, theirs) ? given.filter((role) => role !== theirs) : []
-}
-
-/** Whether the person may take somebody out who has this role. */
-export function mayRemove(mine: MemberRole, theirs: MemberRole): boolean {
-  return mine === 'owner' || (mine === 'moderator' && (theirs === 'member' || theirs === 'reader'))
 }
 
 /** Whether the person may stop an answer or ask for it again; `askedBy`: who asked for it, if that is known. */

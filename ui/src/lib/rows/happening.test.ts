@@ -11,6 +11,7 @@ function told(k: string, d: Then['d'] = {}, by: Then['by'] = ADA, me = 'u_me'): 
 
 test('each moment is told by who did what', () => {
   expect(told('message.created')).toBe('Ada said something')
+  expect(told('message.edited')).toBe('Ada edited a message')
   expect(told('message.deleted')).toBe('Ada deleted a message')
   expect(told('message.restored', {}, ADA, 'u_ada')).toBe('You restored a message')
   expect(told('room.renamed', { title: 'Lisbon' })).toBe('Ada named this chat “Lisbon”')

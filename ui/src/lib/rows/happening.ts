@@ -11,6 +11,7 @@ export function happening({ seq, at, k, by, d }: Then, me: string, nameOf: (acto
   const title = typeof d.title === 'string' ? isolated(d.title) : ''
   switch (k) {
     case 'message.created': return say.said(who)
+    case 'message.edited': return say.edited(who)
     case 'message.deleted': return say.deleted(who)
     case 'message.restored': return say.restored(who)
     case 'reaction.added': return say.reacted(who, String(d.emoji))

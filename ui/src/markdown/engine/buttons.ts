@@ -1,5 +1,5 @@
 /** The copy buttons of code blocks: one listener per message, because the blocks are HTML. What is copied is the code's exact text. */
-import { texts } from '../../lib/texts'
+import { code as say } from '../../lib/texts-chat'
 import { copyText } from '../copy'
 
 const SHOWN_MILLISECONDS = 1_500
@@ -17,7 +17,6 @@ export function copyButtons(root: HTMLElement): () => void {
 }
 
 function showResult(button: HTMLElement, copied: boolean): void {
-  const say = texts.code
   button.textContent = copied ? say.copied : say.notCopied
   button.setAttribute('aria-label', copied ? say.copiedName : say.notCopiedName)
   setTimeout(() => {

@@ -6,7 +6,7 @@
  */
 import { Parser, Renderer, type Links, type Tokens } from 'marked'
 import remend from 'remend'
-import { texts } from '../../lib/texts'
+import { code as words } from '../../lib/texts-chat'
 import { plainHtml, escapeHtml } from './escape'
 import type { ExtraName, Extras } from './extras'
 import { createGrammar, createLexer, type MathToken, type MathWriter } from './grammar'
@@ -108,7 +108,7 @@ class BlockWriter extends Renderer<string, string> implements MathWriter {
     const body = this.#extras.codeHtml(code, label, this.#growing, this.#missing)
     return (
       `<div class="md-code" dir="ltr"><div class="md-code-head"><span class="md-code-label">${escapeHtml(label)}</span>` +
-      `<button type="button" class="md-copy" aria-label="${texts.code.name}">${texts.code.copy}</button></div>` +
+      `<button type="button" class="md-copy" aria-label="${words.name}">${words.copy}</button></div>` +
       `<pre tabindex="0"><code>${body}</code></pre></div>`
     )
   }
