@@ -106,6 +106,8 @@ class PostgresqlBus:
         """A connection that listens; the event is set when it has ended."""
         import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
 
+        from palaver.store.engine.postgresql import whole  # noqa: PLC0415  nor does it need this
+
         ended = asyncio.Event()
 
         def told(_connection: object, _pid: int, _channel: str, notice: object) -> None:
@@ -114,7 +116,11 @@ class PostgresqlBus:
         def over(_connection: object) -> None:
             ended.set()
 
-        connection: Any = await asyncpg.connect(**_options(self._settings, self._clock))
+        def dropped(connection: Any) -> None:
+            connection.terminate()
+
+        connecting: Any = asyncpg.connect(**_options(self._settings, self._clock))
+        connection: Any = await whole(connecting, dropped)
         try:
             connection.add_termination_listener(over)
             await connection.add_listener(CHANNEL, told)

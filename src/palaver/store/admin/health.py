@@ -7,7 +7,7 @@ one that a server has open is only read beside it. A file that is not there is n
 import asyncio
 import sqlite3
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -69,14 +69,14 @@ async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
 async def _postgresql(url: URL) -> PostgresHealth:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  not for SQLite
 
-    from palaver.store.engine.postgresql import address_of  # noqa: PLC0415  nor is asyncpg
+    from palaver.store.engine.postgresql import address_of, connected  # noqa: PLC0415  nor asyncpg
 
     address, arguments = address_of(url, SystemClock(), Settings())
     engine = create_async_engine(
         address, poolclass=NullPool, connect_args=arguments | {"timeout": CONNECT_SECONDS}
     )
     try:
-        async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
+        async with asyncio.timeout(ANSWER_SECONDS), aclosing(await connected(engine)) as connection:
             rows = await connection.execute(_SETTINGS)
             told = {str(name): str(value) for name, value in rows}
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))

@@ -6,7 +6,7 @@ is used inside a server.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -64,7 +64,10 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
     url = parsed(place.url)
     if url.drivername == SQLITE:
         return _sqlite(url, stack, writes=place.writes)
-    from palaver.store.engine.postgresql import address_of  # noqa: PLC0415  SQLite's start pays for no asyncpg
+    from palaver.store.engine.postgresql import (  # noqa: PLC0415  SQLite's start pays for no asyncpg
+        address_of,
+        connected,
+    )
 
     address, options = address_of(url, SystemClock(), Settings())
     options["server_settings"]["application_name"] = NAME
@@ -73,7 +76,7 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
 
     engine = create_async_engine(address, connect_args=options, poolclass=NullPool, **level)
     stack.push_async_callback(engine.dispose)
-    connection = await stack.enter_async_context(engine.connect())
+    connection = await stack.enter_async_context(aclosing(await connected(engine)))
     assert connection.sync_connection is not None
     return connection.sync_connection
 

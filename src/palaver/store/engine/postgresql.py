@@ -16,7 +16,7 @@ a transaction. A server whose `synchronous_commit` is `off` is asked for `on` in
 """
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 CLOSE_SECONDS = 3.0
 """How long closing a connection may take before it is dropped."""
+LEFT_SECONDS = 1.0
+"""How long a connect that nobody waits for any more may take to end by itself."""
 IDLE_LIMIT = "idle_in_transaction_session_timeout"
 WHOLE_LIMIT, LIMITED_FROM = "transaction_timeout", 170_000
 SYNC = "synchronous_commit"
@@ -138,7 +140,7 @@ class PostgresqlDatabase:
         return result
 
     async def _connected(self) -> AsyncConnection:
-        conn = await self._writing.connect()
+        conn = await connected(self._writing)
         try:
             found = await conn.exec_driver_sql(
                 "SELECT current_setting('synchronous_commit'),"
@@ -177,7 +179,7 @@ class PostgresqlDatabase:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout_at(end):
                 await stack.enter_async_context(self._readers)
-                conn = self._idle.pop() if self._idle else await self._reading.connect()
+                conn = self._idle.pop() if self._idle else await connected(self._reading)
             try:
                 with attempt.until(end, conn):
                     result = await conn.run_sync(_read_only, work)
@@ -225,6 +227,38 @@ class _Attempt:
             raise
         finally:
             deadline.cancel()
+
+
+async def connected(engine: AsyncEngine) -> AsyncConnection:
+    """A new connection, `whole`."""
+
+    def dropped(conn: AsyncConnection) -> None:
+        assert conn.sync_connection is not None
+        conn.sync_connection.invalidate()  # outside of a greenlet: at once, without a farewell
+        conn.sync_connection.close()
+
+    return await whole(engine.connect(), dropped)
+
+
+async def whole(connecting: Awaitable[T], drop: Callable[[T], None]) -> T:
+    """A connection of which nothing is left when whoever waits for it is cancelled.
+
+    asyncpg, and SQLAlchemy over it, leave what was half made: a connection, or an error that nobody reads. So a connect
+    that has begun ends by itself, within `LEFT_SECONDS`, and is dropped before the cancelled one goes on.
+    """
+
+    def ended(task: asyncio.Future[T]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            drop(task.result())
+
+    task = asyncio.ensure_future(connecting)  # noqa: TID251  it ends below, in every case
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        asyncio.get_running_loop().call_later(LEFT_SECONDS, task.cancel)
+        task.add_done_callback(ended)
+        await asyncio.wait([task])
+        raise
 
 
 def _driver(conn: AsyncConnection) -> Any:
