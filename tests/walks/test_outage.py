@@ -1,15 +1,20 @@
 """The server dies, at the worst moment, and comes back on the same port and data: the page loses nothing."""
 
 import asyncio
+import re
 
 import pytest
-from playwright.async_api import Error as PlaywrightError, expect
+from playwright.async_api import Error as PlaywrightError, Request, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve
 from tests.support.upstream import ScriptedUpstream, reply, stream
 from tests.walks.conftest import answering
 from tests.walks.tab import OUTAGE, arrive, forgive, held, words
 
+ENDINGS = re.compile(r"/MessageStatus-[^/]+\.js$")
+"""The part of the page that says how an answer ended, and offers to ask again."""
+HAS_ENDINGS = """() => performance.getEntriesByType("resource")
+    .some(one => one.name.includes("/MessageStatus-") && one.responseStatus === 200)"""
 QUESTION = "Say three hundred words."
 
 pytestmark = [pytest.mark.browser, pytest.mark.fault, pytest.mark.slow]
@@ -33,13 +38,17 @@ async def test_what_is_written_during_an_outage_is_stored_once_and_answered_once
     await expect(tab.banner).to_have_attribute("data-state", "reconnecting")
     await expect(tab.banner).to_contain_text("kept")
     await browser.screenshot(tab.page, "outage")
-    # A part of the page that is asked for meanwhile does not make the page look old afterwards.
+    # A part of the page that is wanted meanwhile is asked for when that has a chance: a browser asks once.
     await tab.page.get_by_role("main").focus()
-    async with tab.page.expect_event("requestfailed", lambda asked: "Shortcuts" in asked.url):
-        await tab.page.keyboard.press("?")
+    await tab.page.keyboard.press("?")
+    await expect(tab.part("toast")).to_be_visible()
     await server.start()
     await expect(tab.banner).to_have_count(0)
     await tab.answered(2)
+    await tab.page.get_by_role("main").focus()
+    await tab.page.keyboard.press("?")
+    await expect(tab.page.get_by_role("dialog")).to_be_visible()
+    await tab.page.keyboard.press("Escape")
 
     await server.kill()
     await tab.say("/long 5")
@@ -63,6 +72,7 @@ async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tri
     models.to(QUESTION, held(300, asyncio.Event()))
     server = await serve(environment=answering(models))
     tab = await arrive(browser, server.url)
+    await tab.page.wait_for_function(HAS_ENDINGS)
     await tab.say(QUESTION)
     text = tab.stream.get_by_test_id("message-text")
     await expect(text).to_contain_text("w019")
@@ -118,11 +128,18 @@ async def test_what_is_written_while_the_server_is_dead_stays_below_the_answer_t
     forgive(browser, OUTAGE)
 
 
+def of_endings(asked: Request) -> bool:
+    return ENDINGS.search(asked.url) is not None
+
+
 async def test_a_planned_stop_keeps_a_running_answer_and_the_page_comes_back(
     browser: Browser, serve: Serve
 ) -> None:
     server = await serve(environment={"PALAVER_STOP_SECONDS": "2"})
     tab = await arrive(browser, server.url)
+    await tab.page.route(ENDINGS, lambda route: route.abort("connectionrefused"))
+    async with tab.page.expect_event("requestfailed", of_endings):
+        await tab.page.reload()
     await tab.say("/long 5000")
     text = tab.stream.get_by_test_id("message-text")
     await expect(text).to_contain_text("w020")
@@ -132,5 +149,13 @@ async def test_a_planned_stop_keeps_a_running_answer_and_the_page_comes_back(
     await tab.answered(1, status="interrupted")
     kept = (await tab.log())[-1][2]
     assert kept.startswith(seen or "w000 w001")
+
+    # What the page could not get when the server was there is not here by its coming back, and it says so.
+    await tab.page.unroute(ENDINGS)
+    await expect(tab.banner).to_have_attribute("data-state", "outdated")
+    await expect(tab.part("retry")).to_have_count(0)
+    await browser.screenshot(tab.page, "outage-outdated")
+    await tab.banner.get_by_role("button").click()
+    await expect(tab.part("retry")).to_be_visible()
     await expect(tab.banner).to_have_count(0)
     forgive(browser, OUTAGE)

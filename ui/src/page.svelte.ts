@@ -71,10 +71,13 @@ const TOAST_UNDO_MS = 10_000
 
 export class PageState {
   readonly session: Session
-  readonly views = new Views(() => {
-    if (this.over) this.close()
-    this.report(new Problem('offline'))
-  })
+  readonly views = new Views(
+    () => {
+      if (this.over) this.close()
+      this.report(new Problem('offline'))
+    },
+    () => this.session.connection.attempts > 0,
+  )
   route: Route = $state.raw(parseRoute(location.pathname, location.search))
   theme: Theme = $state(readTheme())
   drawer = $state(false)
@@ -99,7 +102,7 @@ export class PageState {
   sought = $state(0)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
   draft: { room: string | null; text: string } | null = $state.raw(null)
-  /** A part of the page could not be fetched: most likely the server has a newer page. */
+  /** A part of the page could not be fetched, and cannot be any more: most likely the server has a newer page. */
   outdated = $state(false)
   /** The list of chats is a drawer. */
   readonly narrow = new MediaQuery('width < 860px')

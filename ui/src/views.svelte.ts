@@ -1,4 +1,9 @@
-/** The parts of the page that are seldom looked at: each is a file of its own, fetched when it is first used. */
+/**
+ * The parts of the page that are seldom looked at: each is a file of its own, fetched when it is first used.
+ *
+ * A browser asks for such a file once: one that could not be had is not here until the page is loaded anew, as the
+ * banner then says. So none is asked for while the server is known to be away; they come when it is back.
+ */
 import type { Component } from 'svelte'
 
 const PARTS = {
@@ -40,11 +45,14 @@ export type Loaded = Component<Record<string, unknown>>
 
 export class Views {
   #loaded: Partial<Record<Part, Loaded>> = $state.raw({})
+  #later = new Set<Part>()
   #failed: () => void
+  #away: () => boolean
 
-  /** `failed`: a part could not be fetched. */
-  constructor(failed: () => void) {
+  /** `failed`: a part could not be fetched. `away`: the server is known to be. */
+  constructor(failed: () => void, away: () => boolean) {
     this.#failed = failed
+    this.#away = away
   }
 
   /** The part, once it is here. */
@@ -56,9 +64,19 @@ export class Views {
     if (!(await this.prefetch(part))) this.#failed()
   }
 
+  /** The server is back: fetches what was wanted meanwhile. */
+  back(): void {
+    for (const part of this.#later) void this.prefetch(part)
+    this.#later.clear()
+  }
+
   /** Fetches what is about to be used; whether it is here. What cannot be fetched now is told when it is used. */
   async prefetch(part: Part): Promise<boolean> {
     if (this.#loaded[part]) return true
+    if (this.#away()) {
+      this.#later.add(part)
+      return false
+    }
     try {
       const found = (await PARTS[part]()).default as unknown as Loaded
       this.#loaded = { ...this.#loaded, [part]: found }
