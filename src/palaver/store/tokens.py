@@ -86,6 +86,11 @@ class Term(Struct, frozen=True):
     prefix: bool = False
 
 
+def ready() -> None:
+    """Makes what is made once, for texts of more than ASCII: it takes as long as many texts do."""
+    _classes()
+
+
 def tokens(text: str) -> list[str]:
     """The tokens of any text, each once, in the order in which they come."""
     cased = fold(text)

@@ -8,6 +8,7 @@ from tests.core.search.finding import Finding, finding
 
 from palaver.core.search import walk
 from palaver.core.search.match import match
+from palaver.store import tokens
 from palaver.store.read import feed
 
 
@@ -72,9 +73,63 @@ async def test_somebody_of_few_rooms_has_them_looked_at_alone(
         return await propose(wanted, min(limit, 40))
 
     monkeypatch.setattr(here.index, "propose", counted)
-    monkeypatch.setattr(walk, "SCATTERED", 40)
+    monkeypatch.setattr(walk, "READ_FIRST", 40)
     assert await here.texts(bo, "word") == ["a word of mine"]
     assert [bool(one.among) for one in asked] == [False, True]
+
+
+async def test_no_more_texts_are_looked_at_than_a_page_takes(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    for number in range(60):
+        await here.say(
+            room, ada, f"once more {number}" if number % 2 == 0 else f"more once {number}"
+        )
+    await here.indexed()
+    looked: list[str] = []
+
+    def counted(query: Any, text: str, *facts: Any) -> Any:
+        looked.append(text)
+        return match(query, text, *facts)
+
+    monkeypatch.setattr(walk, "match", counted)
+    found = await here.find(ada, '"once more"', limit=5)
+    texts = [hit.message.text for hit in found.hits]
+    assert len(looked) == 2 * (5 + 1)
+    while found.cursor is not None:
+        found = await here.find(ada, '"once more"', limit=5, cursor=found.cursor)
+        texts += [hit.message.text for hit in found.hits]
+    assert texts == [f"once more {number}" for number in range(58, -1, -2)]
+
+
+async def test_pages_lose_nothing_that_was_said_while_the_clock_stepped_back(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said then gets one place while it is beyond the index, and another one within it."""
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    now_ms = here.world.clock.now_ms()
+
+    async def say(seconds: int, *names: str) -> None:
+        monkeypatch.setattr(here.world.clock, "now_ms", lambda: now_ms + 1_000 * seconds)
+        for name in names:
+            await here.say(room, ada, f"word {name}")
+
+    await say(0, *"abc")
+    await say(10, "z")
+    await here.indexed()
+    await say(0, *"defghi")
+    found = await here.find(ada, "word", limit=1)
+    names = [hit.message.text[-1] for hit in found.hits]
+    await here.indexed()
+    while found.cursor is not None:
+        found = await here.find(ada, "word", limit=2, cursor=found.cursor)
+        assert found.complete
+        names += [hit.message.text[-1] for hit in found.hits]
+    assert sorted(names) == list("abcdefghiz")
+    assert await here.texts(ada, "word") == [f"word {name}" for name in "zihgfedcba"]
 
 
 async def test_beyond_its_bound_the_newest_of_what_is_not_indexed_are_found(
@@ -170,6 +225,20 @@ async def test_what_is_not_indexed_yet_is_looked_at_for_half_of_the_time(
     assert found.hits[0].message.text == "later word 2"
     assert not found.complete
     assert found.indexed_until is not None
+
+
+async def test_the_first_search_has_the_time_of_any_other(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    for text in ("a wörd", "a word", "another wörd"):
+        await here.say(room, ada, text)
+    made = tokens._classes
+    made.cache_clear()
+    begun_s = here.world.clock.monotonic()
+    monkeypatch.setattr(here.world.clock, "monotonic", lambda: begun_s + made.cache_info().currsize)
+    assert await here.texts(ada, "word") == ["another wörd", "a word", "a wörd"]
 
 
 async def test_a_slow_database_hides_nothing_that_was_just_said(

@@ -217,13 +217,11 @@ class _Text:
             start = gap_end(self._cased, end)
             self._gaps[end] = start, any(map(str.isspace, self._cased[end:start]))
         start, blank = self._gaps[end]
-        if unit.tight and blank:
+        if (unit.tight and blank) or not self.folded.startswith(unit.text, start):
             return None
         if unit.kind == "word":
             return self._words_like(unit).get(start)
-        if self.folded.startswith(unit.text, start):
-            return start + len(unit.text), False
-        return None
+        return start + len(unit.text), False
 
     def _begins(self, phrase: Phrase) -> int:
         """Where a phrase begins, from its last word to its first."""

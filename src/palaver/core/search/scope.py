@@ -67,6 +67,10 @@ class Scope(Struct, frozen=True, kw_only=True):
             whole=whole,
         )
 
+    def has(self, room_key: int) -> bool:
+        """Whether a room is one of those that count."""
+        return self.rooms is None or room_key in self.rooms
+
     def names(self, message: Message) -> bool:
         """Whether a message is one of those whose words are looked for."""
         if not self.authors and not self.called:
@@ -75,17 +79,6 @@ class Scope(Struct, frozen=True, kw_only=True):
             return True
         name = _folded(message.name)
         return any(name.startswith(one) for one in self.called)
-
-
-async def few_rooms(store: Store, actor: ActorId) -> Sequence[int] | None:
-    """The keys of all rooms that an actor may read; None where they are many."""
-    ids: list[RoomId] = []
-    for opened in (False, True):
-        found, more = await store.read(rooms.listing, actor, limit=ROOMS_FEW, opened=opened)
-        if more is not None:
-            return None
-        ids += [one.id for one in found]
-    return await store.read(search.keys_of, ids) if len(ids) <= ROOMS_FEW else None
 
 
 async def _rooms_called(store: Store, actor: Actor, name: str) -> tuple[Sequence[RoomId], bool]:

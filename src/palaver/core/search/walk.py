@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from palaver.clock import Clock
 from palaver.core.search.match import Facts, Match, match
 from palaver.core.search.query import Query, Trait
-from palaver.core.search.scope import ROOMS_FEW, Scope, few_rooms
+from palaver.core.search.scope import ROOMS_FEW, Scope
 from palaver.core.search.traits import traits_of
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Message
@@ -31,16 +31,18 @@ from palaver.store.search.index import (
     token_of,
 )
 from palaver.store.store import Store
+from palaver.store.tokens import ready
 
 PROPOSED_AT_ONCE = 500
 READ_FIRST = 50
-"""So many are proposed first, and so many read, then twice as many: where few are hits, there are few reads."""
+"""So many are proposed first, and so many read, then twice as many: where few are hits, there are few reads.
+
+Where those are not enough, somebody with few rooms has them looked at alone.
+"""
 WALKED_MAX = 20_000
 """So many messages are looked at where the index knows none of the words."""
 BEYOND_MAX = 20_000
 """So many events beyond the index are looked at, the newest ones."""
-SCATTERED = 500
-"""After so many proposals in vain, somebody with few rooms has them looked at alone."""
 SECONDS_MAX = 0.25
 LOOK_SECONDS = 0.1
 """So long a look at texts may take, also where the database was slow before."""
@@ -108,43 +110,35 @@ class Walk(Struct, kw_only=True):
         low, self.high, looked = wanted.low, self.below[0] + 1, 0
         found: list[Seen] = []
         known: set[tuple[int, int]] = set()
-        step, most = min(READ_FIRST, count), READ_FIRST
+        proposed, down, most = list[Proposal](), low, READ_FIRST
+        step = first = min(READ_FIRST, count)
         begins, narrow = True, self.scope.rooms is None
 
-        def enough() -> bool:
-            return sum(one.place[0] >= self.high for one in found) >= count
+        def missing() -> int:
+            return count - sum(one.place[0] >= self.high for one in found)
 
-        while self.high > low and not enough():
-            asked = replace(wanted, low=low, high=self.high)
-            proposed, down = await self._propose(asked, most)
-            at, most = 0, PROPOSED_AT_ONCE
-            while begins or at < len(proposed):
-                some = proposed[at : at + step]
-                at += step
-                step = min(2 * step, PROPOSED_AT_ONCE)
-                new = [one for one in some if one < self.below and one[1:] not in known]
-                seen, upto = await (self._begin(new) if begins else self._matched(new))
-                begins = False
-                known.update(one[1:] for one in new)
-                known.update(one.place[1:] for one in seen)
-                found += [one for one in seen if one.place < self.below]
-                looked += len(some)
-                if upto < len(new):
-                    self.high, self.late = new[upto - 1].docid, True
-                    return self._first(found, count)
-                self.high = some[-1].docid if at < len(proposed) else down
-                if enough():
-                    return self._first(found, count)
-                blind = not wanted.words and not wanted.among and looked >= WALKED_MAX
-                if blind or self.clock.monotonic() > self.late_s:
-                    self.late = self.high > low
-                    return self._first(found, count)
-            self.high = down
-            if narrow and looked >= SCATTERED:
-                narrow = False
-                wanted = await self._narrowed(wanted)
-        if not enough():
-            self.high = low
+        while self.high > low and missing() > 0:
+            if not proposed:
+                if narrow and not begins:
+                    narrow, narrowed = False, await self._narrowed(wanted)
+                    wanted, step = narrowed, step if narrowed == wanted else first
+                asked = replace(wanted, low=low, high=self.high)
+                proposed, down = await self._propose(asked, most)
+                most = min(4 * most, PROPOSED_AT_ONCE)
+            new = [one for one in proposed if one < self.below and one[1:] not in known]
+            new = [one for one in new if self.scope.has(one.room_key)]
+            seen, upto = await (self._begin if begins else self._matched)(new, step, missing())
+            begins = False
+            known.update(one[1:] for one in new[:upto])
+            known.update(one.place[1:] for one in seen)
+            found += [one for one in seen if one.place < self.below]
+            looked += upto
+            proposed = new[upto:]
+            self.high, step = (new[upto - 1].docid, 2 * step) if proposed else (down, step)
+            blind = not wanted.words and not wanted.among and looked >= WALKED_MAX
+            if (blind or self.clock.monotonic() > self.late_s) and missing() > 0:
+                self.late = self.high > low
+                break
         return self._first(found, count)
 
     def _first(self, found: Iterable[Seen], count: int) -> list[Seen]:
@@ -170,8 +164,8 @@ class Walk(Struct, kw_only=True):
 
     async def _narrowed(self, wanted: Wanted) -> Wanted:
         """The same in the rooms of somebody who has few."""
-        keys = await few_rooms(self.store, self.scope.actor)
-        if keys is None:
+        keys = await self.store.read(search.rooms_of, self.scope.actor, ROOMS_FEW + 1)
+        if len(keys) > ROOMS_FEW:
             return wanted
         return replace(wanted, among=[*wanted.among, _tokens(ROOM, keys)])
 
@@ -200,7 +194,9 @@ class Walk(Struct, kw_only=True):
         same = (progress.epoch, progress.version) == (self.store.epoch, VERSION)
         return same and (self.begun is None or progress.build == self.begun.build)
 
-    async def _begin(self, proposed: Sequence[Proposal]) -> tuple[list[Seen], int]:
+    async def _begin(
+        self, proposed: Sequence[Proposal], step: int, count: int
+    ) -> tuple[list[Seen], int]:
         """Hits in what the feed has beyond a position, and what waits for it, and those of the first proposals.
 
         And how many of these were looked at, as of `_hits`. For the former it takes half of the time.
@@ -213,8 +209,9 @@ class Walk(Struct, kw_only=True):
         self.begun = begun
         looked = await self.store.read(
             search.seen_and_beyond,
-            self._here(proposed),
+            [one[1:] for one in proposed],
             self.scope.actor,
+            count=step,
             only=self.scope.rooms,
             position=begun.position,
             events_max=BEYOND_MAX,
@@ -222,7 +219,7 @@ class Walk(Struct, kw_only=True):
         self._rooms, self.whole = looked.known, looked.whole
         beyond = await self._beyond(looked.beyond, begun) if looked.beyond else []
         its = {one.place[1:] for one in beyond}
-        seen, upto = await self._hits(proposed, looked.messages)
+        seen, upto = await self._hits(proposed[: looked.upto], looked.messages, count)
         return [*beyond, *[one for one in seen if one.place[1:] not in its]], upto
 
     async def _beyond(self, sources: Sequence[search.Source], begun: Beyond) -> list[Seen]:
@@ -249,32 +246,38 @@ class Walk(Struct, kw_only=True):
             if docid >= begun.base:
                 docid = top = max(docid, top + 1)
             places.append((docid, one.room_key, one.seq))
-        beyond, upto = await self._matched(places[::-1])
+        beyond, upto = await self._matched(places[::-1], len(places), len(places))
         self.whole = self.whole and upto == len(places)
         return beyond
 
-    async def _matched(self, places: Sequence[Place | Proposal]) -> tuple[list[Seen], int]:
-        """Those of the messages that the actor may read and the query finds, as they are now; see `_hits`."""
-        here = self._here(places)
-        if not here:
-            return [], len(places)
-        looked = await self.store.read(search.seen, here, self.scope.actor, self._rooms)
+    async def _matched(
+        self, places: Sequence[Place | Proposal], step: int, count: int
+    ) -> tuple[list[Seen], int]:
+        """Those of the messages that the actor may read and the query finds, as they are now; see `_hits`.
+
+        At most `step` of them are read.
+        """
+        if not places:
+            return [], 0
+        keys = [one[1:] for one in places]
+        looked = await self.store.read(search.seen, keys, self.scope.actor, self._rooms, step)
         self._rooms = looked.known
-        return await self._hits(places, looked.messages)
+        return await self._hits(places[: looked.upto], looked.messages, count)
 
     def _end_s(self, late_s: float) -> float:
         """When a look at texts that begins now has to end."""
+        ready()
         return max(late_s, self.clock.monotonic() + LOOK_SECONDS)
 
-    def _here(self, places: Iterable[Place | Proposal]) -> list[tuple[int, int]]:
-        """The keys of rooms and seqs of those in the rooms that count."""
-        only = self.scope.rooms
-        return [(key, seq) for _, key, seq in places if only is None or key in only]
-
     async def _hits(
-        self, places: Sequence[Place | Proposal], known: Mapping[tuple[int, int], Message]
+        self,
+        places: Sequence[Place | Proposal],
+        known: Mapping[tuple[int, int], Message],
+        count: int,
     ) -> tuple[list[Seen], int]:
-        """Those of the `known` messages that the query finds, and how many were looked at until time was up.
+        """Those of the `known` messages that the query finds, and how many were looked at.
+
+        That is until there are so many of them, or time is up.
 
         One at least is: so each page comes further, and nobody has to wait much longer for the thread.
         """
@@ -284,7 +287,7 @@ class Walk(Struct, kw_only=True):
             late_s = self._end_s(self.late_s)
             seen: list[Seen] = []
             for at, (docid, key, seq) in enumerate(places):
-                if at and self.clock.monotonic() > late_s:
+                if len(seen) == count or (at and self.clock.monotonic() > late_s):
                     return seen, at
                 message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):

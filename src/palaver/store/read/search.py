@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set as Abst
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
 )
 
 from palaver.model import ActorId, EventType, Message, RoomId
@@ -21,7 +23,16 @@ from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.read import feed, messages
 from palaver.store.read.feed import Span
 from palaver.store.read.rights import Readable, readable
-from palaver.store.schema import actors, events, messages as messages_table, rooms
+from palaver.store.schema import (
+    actors,
+    events,
+    members,
+    messages as messages_table,
+    room_is_live,
+    room_is_opened,
+    room_is_shown,
+    rooms,
+)
 
 SPAN_MAX = 500
 """So many seqs of a room are read at once."""
@@ -74,6 +85,20 @@ _SCAN = Statement(
 )
 _KEY_MAX = Statement(select(func.max(rooms.c.key)))
 _KEYS = among(select(rooms.c.key), rooms.c.id)
+_in_reach = [
+    select(members.c.room_key).where(
+        members.c.actor_key
+        == select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
+    ),
+    *[
+        select(rooms.c.key).where(room_is_live, is_open, rooms.c.active_ms >= 0)  # of an index
+        for is_open in (room_is_shown, room_is_opened)
+    ],
+]
+_IN_REACH = Statement(
+    union(*[select(some.limit(bindparam("limit")).subquery()) for some in _in_reach]),
+    *("actor", "limit"),
+)
 _its = actors.alias("its")
 _AUTHORS = among(
     select(actors.c.key)
@@ -127,6 +152,11 @@ def keys_of(conn: Connection, ids: Sequence[RoomId]) -> list[int]:
     return [row.key for row in _KEYS.all(conn, [(id_,) for id_ in dict.fromkeys(ids)])]
 
 
+def rooms_of(conn: Connection, actor: ActorId, limit: int) -> list[int]:
+    """The keys of all rooms that an actor may read, and of some more; of more than `limit` so many or more of them."""
+    return _IN_REACH.column(conn, actor, limit)
+
+
 def author_keys(conn: Connection, ids: Sequence[ActorId]) -> list[int]:
     """The keys of actors, and of those who became them."""
     return sorted({row.key for row in _AUTHORS.all(conn, [(id_,) for id_ in ids])})
@@ -135,11 +165,13 @@ def author_keys(conn: Connection, ids: Sequence[ActorId]) -> list[int]:
 class Looked(Struct, frozen=True):
     """What is `known` of rooms, None of those that the actor may not read; `messages` at keys of rooms and seqs.
 
+    `upto`: how many of the places were looked at until there were so many messages as were to be read.
     `beyond`: messages beyond a position of the feed; `whole`: whether those are all of them.
     """
 
     known: dict[int, Readable | None]
     messages: dict[tuple[int, int], Message]
+    upto: int
     beyond: Sequence[Source] = ()
     whole: bool = True
 
@@ -149,17 +181,20 @@ def seen(
     places: Sequence[tuple[int, int]],
     actor: ActorId,
     known: Mapping[int, Readable | None],
+    count: int,
 ) -> Looked:
-    """The messages at keys of rooms and seqs that an actor may read, as they are now."""
+    """The first `count` messages at keys of rooms and seqs that an actor may read, as they are now."""
     rooms = _known(conn, {key for key, _ in places}, actor, known)
     found: dict[tuple[int, int], Message] = {}
-    here = [place for place in places if rooms[place[0]] is not None]
+    may = [at for at, place in enumerate(places) if rooms[place[0]] is not None]
+    upto = may[count] if count < len(may) else len(places)
+    here = [places[at] for at in may[:count]]
     for start in range(0, len(here), SPANS_MAX):
         for row in _HITS.all(conn, here[start : start + SPANS_MAX]):
             room = rooms[row.room_key]
             assert room is not None, "only what may be read is asked for"
             found[row.room_key, row.seq] = messages.message_of(room.id, row)
-    return Looked(rooms, found)
+    return Looked(rooms, found, upto)
 
 
 def seen_and_beyond(
@@ -167,6 +202,7 @@ def seen_and_beyond(
     places: Sequence[tuple[int, int]],
     actor: ActorId,
     *,
+    count: int,
     only: Collection[int] | None,
     position: int,
     events_max: int,
@@ -176,8 +212,8 @@ def seen_and_beyond(
     spans = [span for span in spans if only is None or span[0] in only]
     rooms = _known(conn, {key for key, _, _ in spans}, actor, {})
     beyond = in_spans(conn, [span for span in spans if rooms[span[0]] is not None])
-    looked = seen(conn, places, actor, rooms)
-    return Looked(looked.known, looked.messages, beyond, whole)
+    looked = seen(conn, places, actor, rooms, count)
+    return replace(looked, beyond=beyond, whole=whole)
 
 
 def _known(

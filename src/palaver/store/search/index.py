@@ -97,7 +97,9 @@ Row = tuple[int, int, int, Sequence[str]]
 
 
 class Engine(Protocol):
-    """What the index asks of the SQL of its engine."""
+    """What the index asks of the SQL of its engine. `steady`: whether who reads sees one moment."""
+
+    steady: bool
 
     def lock(self, conn: Connection) -> None:
         """Lets nobody else make the tables until this transaction ends."""
@@ -215,9 +217,10 @@ class SearchIndex:
                 return None, [], wanted.low
             high = min(wanted.high, wanted.until + progress.spill)
             found = self._engine.propose(conn, replace(wanted, high=high), limit)
-            after = self._engine.load(conn)
-            if after is None or after.build != progress.build:
-                return None, [], wanted.low
+            if not self._engine.steady:
+                after = self._engine.load(conn)
+                if after is None or after.build != progress.build:
+                    return None, [], wanted.low
             return progress, *found
 
         return (None, [], wanted.low) if self._damaged else await self._reading(proposed)

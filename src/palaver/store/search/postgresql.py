@@ -76,6 +76,8 @@ SELECT docid, room_key, seq FROM search_index WHERE docid >= $1 AND docid < $2 O
 class PostgresqlEngine:
     """See `index.Engine`."""
 
+    steady = False
+
     def lock(self, conn: Connection) -> None:
         """As `Engine.lock`."""
         conn.exec_driver_sql(_LOCK)

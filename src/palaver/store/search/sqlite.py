@@ -46,6 +46,8 @@ _ANY = "SELECT docid, room_key, seq FROM docs WHERE docid >= ? AND docid < ? ORD
 class SqliteEngine:
     """See `index.Engine`. One process has the file, so claims are always granted."""
 
+    steady = True
+
     def lock(self, conn: Connection) -> None:
         """As `Engine.lock`: nobody else writes."""
 
@@ -94,7 +96,7 @@ class SqliteEngine:
             rows: Any = conn.exec_driver_sql(_PROPOSE, (match, *bounds))
         else:
             rows = conn.exec_driver_sql(_ANY, bounds)
-        found = [Proposal(*row) for row in rows.all()]
+        found = [*map(Proposal._make, rows.all())]
         return found, found[-1].docid if len(found) == limit else wanted.low
 
 
