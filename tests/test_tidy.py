@@ -44,6 +44,7 @@ TESTED_ELSEWHERE = {
     "cards.bounds": "values only",
     "cards.templates": "tests/wire/api/test_agents.py makes an agent of each",
     "model.edits": "values only",
+    "model.deleted": "values only",
     "model.exchanges": "values only",
     "model.profiles": "values only",
     "model.webhooks": "values only",

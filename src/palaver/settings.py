@@ -299,6 +299,8 @@ class Settings(BaseSettings):
     feed_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """How long the feed of what happens in all rooms is kept, from which programs read events; longer where one that is
     served by it is behind."""
+    deleted_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """How long what was deleted is among what was recently deleted. After that it is due to be purged."""
     listen_url: str | None = None
     """Where to LISTEN when `database_url` is a pooler such as PgBouncer; empty: ask once a second instead."""
     when_db_down: Literal["accept", "reject"] = "accept"

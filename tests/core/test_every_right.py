@@ -40,6 +40,7 @@ from palaver.store import write
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
 from palaver.store.write.agents import AgentCommand
+from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.consumers import MoveFeed
 from palaver.store.write.edits import EditMessage
@@ -94,6 +95,8 @@ TRIED = {
     "SetMessageDeleted",
     "SetReaction",
     "EditMessage",
+    "ClearRoom",
+    "UnclearRoom",
     "RetryTurn",
     "OpenTurn",
     "RenameRoom",
@@ -428,6 +431,12 @@ async def edits(case: Case) -> None:
         await case.expect(Action.EDIT, lambda: case.write(own), own=True)
 
 
+async def clears(case: Case) -> None:
+    room, by = case.room, case.actor.id
+    for clear in (ClearRoom(room=room, by=by), UnclearRoom(room=room, by=by, seq=1)):
+        await case.expect(Action.GOVERN, lambda one=clear: case.write(one))
+
+
 async def invites(case: Case) -> None:
     def inviting(by: Actor) -> AddInvitation:
         return AddInvitation(
@@ -526,7 +535,7 @@ async def test_every_query_and_command_gives_what_the_table_says(core: Core) -> 
         if kind == "everyone's" and role is not None:
             continue  # nobody can be made a member with a role where nobody may govern
         case = await new_case(core, kind, who, role)
-        for tried in (reads, writes, edits, takes_back, governs):
+        for tried in (reads, writes, edits, takes_back, clears, governs):
             await tried(case)
         marked = await new_case(core, kind, who, role)
         marking = MarkRead(room=marked.room, actor=marked.actor.id, seq=1)

@@ -123,6 +123,16 @@ async def message_restored(client: Client, event: Json) -> None:
     await message_changed(client, event)
 
 
+async def room_cleared(client: Client, event: Json) -> None:
+    kept = {id_: one for id_, one in client.messages.items() if one["seq"] > event["d"]["upto"]}
+    client.messages = kept
+    client.room["unread"] = 0
+
+
+async def room_uncleared(client: Client, event: Json) -> None:  # noqa: ARG001  a rule's shape
+    await client.snapshot()
+
+
 async def message_changed(client: Client, event: Json) -> None:
     """What a deletion means for the number of unread ones is for the server to say."""
     assert client.messages[event["d"]["msg"]]["seq"] == event["d"]["seq"]
@@ -184,6 +194,8 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.MESSAGE_EDITED: message_edited,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
+    EventType.ROOM_CLEARED: room_cleared,
+    EventType.ROOM_UNCLEARED: room_uncleared,
     EventType.REACTION_ADDED: reaction_added,
     EventType.REACTION_REMOVED: reaction_removed,
 }
@@ -276,6 +288,11 @@ class World:
                 await self.set_deleted(deleted=True)
                 if type_ is EventType.MESSAGE_RESTORED:
                     await self.set_deleted(deleted=False)
+            case EventType.ROOM_CLEARED | EventType.ROOM_UNCLEARED:
+                seq = await self.core.rooms.clear(self.ada, self.room)
+                assert seq is not None
+                if type_ is EventType.ROOM_UNCLEARED:
+                    await self.core.rooms.unclear(self.ada, self.room, seq)
             case EventType.REACTION_ADDED:
                 await self.react("👍", "🎉")
             case EventType.REACTION_REMOVED:

@@ -410,6 +410,13 @@ BUGS = [
         "test_facade.py::test_a_deleted_room_comes_back_whole",
     ),
     Bug(
+        "deletes can be undone: what was deleted by itself comes back with what was cleared",
+        "store/write/clearing.py",
+        "    .where(_last(EventType.MESSAGE_DELETED) <= _last(EventType.MESSAGE_RESTORED))\n",
+        "",
+        "store/write/test_clearing.py::test_what_is_said_while_a_long_history_is_cleared_stays",
+    ),
+    Bug(
         "edits keep what was there: the event carries what is there now",
         "store/write/edits.py",
         '"was": message.text}',

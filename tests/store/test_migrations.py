@@ -52,6 +52,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0042": (
+        "DROP INDEX messages_deleted",
+        *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("cleared_seq", "cleared_upto")),
+    ),
     "0041": ("DROP TABLE reactions",),
     "0040": tuple(f"ALTER TABLE deliveries DROP COLUMN {name}" for name in ("hurried", "problem")),
     "0039": tuple(f"DROP TABLE {name}" for name in ("deliveries", "webhooks")),

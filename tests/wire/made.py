@@ -188,6 +188,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "POST /api/rooms/{room}/ask": (Case({}),),
     "POST /api/rooms/{room}/stop": PLAIN,
     "POST /api/rooms/{room}/restore": PLAIN,
+    "POST /api/rooms/{room}/clear": (Case(destroys=True),),
+    "POST /api/rooms/{room}/unclear": (Case({"seq": 1}),),
     "POST /api/rooms/{room}/archive": (Case(destroys=True),),
     "POST /api/rooms/{room}/unarchive": PLAIN,
     "PUT /api/rooms/{room}/visibility": (
@@ -242,6 +244,9 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/rooms/{room}/messages/{message}/history": PLAIN,
     "GET /api/messages/{message}/parts/{place}": (Case(names={"message": "picture"}),),
     "POST /api/messages/{message}/retry": TAKEN,
+    "DELETE /api/messages/{message}": TAKEN,
+    "POST /api/messages/{message}/restore": PLAIN,
+    "GET /api/deleted": PLAIN,
     **dict.fromkeys(
         (
             "PUT /api/messages/{message}/reactions/{emoji}",

@@ -31,11 +31,14 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
+from palaver.model.deleted import Deleted
 from palaver.model.edits import Edited, Version
-from palaver.store.read import edits, events, members, messages, past, reactions, rooms
+from palaver.policy import opens
+from palaver.settings import DAY_MS
+from palaver.store.read import deleted, edits, events, members, messages, past, reactions, rooms
 from palaver.store.store import Store
 from palaver.store.write.edits import EditMessage
-from palaver.store.write.messages import Added, AddMessage
+from palaver.store.write.messages import Added, AddMessage, SetMessageDeleted
 from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import MarkRead
 
@@ -173,6 +176,25 @@ class Chat:
         text = validation.message_text(text, self._settings.text_chars_max)
         command = EditMessage(message=message, by=actor.id, room=room, text=text, version=version)
         return await self._store.write(self._store.redacted(command))
+
+    async def set_deleted(self, actor: Actor, message: MessageId, *, deleted: bool) -> None:
+        """Deletes a message, or restores it. Refused: as `SetMessageDeleted` says."""
+        await self._access.message(actor, message)
+        await self._store.write(SetMessageDeleted(message=message, by=actor.id, deleted=deleted))
+
+    async def deleted(self, actor: Actor, *, cursor: str | None = None, limit: int = 50) -> Deleted:
+        """What the actor may restore of what was deleted within `deleted_days`.
+
+        A page may be short, or empty, and have a cursor all the same. Refused: `cursor_invalid`, `limit_invalid`.
+        """
+        limit = validation.page_size(limit, self._settings.page_max)
+        since_ms = self._clock.now_ms() - self._settings.deleted_days * DAY_MS
+        found = await self._store.read(
+            deleted.page, actor.id, since_ms=since_ms, cursor=cursor, limit=limit
+        )
+        messages = [one for one in found.messages if opens(actor, one.message.room)]
+        histories = [one for one in found.histories if opens(actor, one.room)]
+        return Deleted(messages, histories, found.cursor)
 
     async def versions(
         self, actor: Actor, room: RoomId, message: MessageId

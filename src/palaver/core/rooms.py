@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from palaver.core import validation
 from palaver.core.ground import Ground
 from palaver.core.identity.invitations import INVITED_AS
@@ -22,6 +24,7 @@ from palaver.model import (
 from palaver.policy import check_room, oversees
 from palaver.speaking import CHAIN_MOST, PER_HOUR_MOST
 from palaver.store.read import rooms
+from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
@@ -195,6 +198,26 @@ class Rooms:
         await self._access.overseen(actor, room, deleted=True)
         await self._delete(actor, room, deleted=False)
         return await self._access.overseen(actor, room)
+
+    async def clear(self, actor: Actor, room: RoomId) -> int | None:
+        """Deletes all that was said in a room so far, as its owner, and gives what `unclear` wants; None: nothing was.
+
+        Refused: as `ClearRoom` says.
+        """
+        await self._access.overseen(actor, room)
+        asked = ClearRoom(room=room, by=actor.id, as_admin=oversees(actor.server_role))
+        first = cleared = await self._store.write(asked)
+        while cleared is not None and cleared.more:
+            cleared = await self._store.write(replace(asked, going_on=cleared))
+        return None if first is None else first.seq
+
+    async def unclear(self, actor: Actor, room: RoomId, seq: int) -> None:
+        """Brings back what was cleared by the event at `seq`, and after it. Refused: as `UnclearRoom` says."""
+        await self._access.overseen(actor, room)
+        as_admin = oversees(actor.server_role)
+        asked = UnclearRoom(room=room, by=actor.id, seq=seq, as_admin=as_admin)
+        while await self._store.write(asked):
+            pass
 
     async def set_archived(self, actor: Actor, room: RoomId, *, archived: bool) -> Room:
         """Lets nothing more be said in a room, or again, as its owner. Refused: as `SetArchived` says."""

@@ -32,6 +32,7 @@ from palaver.model import (
     RoomId,
     Speaks,
 )
+from palaver.model.deleted import Deleted
 from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, UsedBy
 from palaver.policy import ServerAct, asks
 from palaver.providers.base import Provider
@@ -246,6 +247,14 @@ class Chat:
                 yield self._handle(room)
             if cursor is None:
                 return
+
+    @asks(ServerAct.ROOMS)
+    async def deleted(self, cursor: str | None = None) -> Deleted:
+        """Reads what was recently deleted in the program's rooms: messages and histories, the last one first.
+
+        A page of it, from a `cursor` on. Refused: `cursor_invalid`.
+        """
+        return await self._core.chat.deleted(self._program, cursor=cursor)
 
     @asks(ServerAct.ROOMS)
     def events(self, after: str | None = None) -> AsyncGenerator[tuple[str, Event], None]:

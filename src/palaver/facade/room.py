@@ -105,6 +105,26 @@ class Room:
         """
         return await self._core.chat.edit(actor, self.id, message, text, version)
 
+    @asks(Action.TAKE_BACK)
+    async def delete_message(self, actor: Actor, message: MessageId) -> None:
+        """Deletes a message: of its author, or as who leads the room. Refused: `message_not_found`, `forbidden`."""
+        await self._core.chat.set_deleted(actor, message, deleted=True)
+
+    @asks(Action.TAKE_BACK)
+    async def restore_message(self, actor: Actor, message: MessageId) -> None:
+        """Takes that back."""
+        await self._core.chat.set_deleted(actor, message, deleted=False)
+
+    @asks(Action.GOVERN)
+    async def clear(self) -> int | None:
+        """Deletes all that was said so far, and gives what `unclear` wants; None: nothing was."""
+        return await self._core.rooms.clear(self._program, self.id)
+
+    @asks(Action.GOVERN)
+    async def unclear(self, seq: int) -> None:
+        """Brings back what was cleared then, and since; what was deleted by itself stays so."""
+        await self._core.rooms.unclear(self._program, self.id, seq)
+
     @asks(Action.WRITE)
     @asynccontextmanager
     async def answer(self, agent: Actor) -> AsyncGenerator["Answer", None]:

@@ -225,6 +225,8 @@ class EventType(StrEnum):
     MESSAGE_EDITED = "message.edited", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
+    ROOM_CLEARED = "room.cleared", AccessChange.NONE
+    ROOM_UNCLEARED = "room.uncleared", AccessChange.NONE
     REACTION_ADDED = "reaction.added", AccessChange.NONE
     REACTION_REMOVED = "reaction.removed", AccessChange.NONE
     TURN_REFUSED = "turn.refused", AccessChange.NONE

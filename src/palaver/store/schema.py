@@ -231,6 +231,9 @@ rooms = _table(
     # to whom its owner opened it, and as what they are there; null in a room that is everyone's
     Column("open_to", Choice(OpenTo)),
     Column("open_role", Choice(MemberRole)),
+    # the newest clearing of its history that stands, and up to where it goes: see store.write.clearing
+    Column("cleared_seq", BigInteger),
+    Column("cleared_upto", BigInteger),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
@@ -295,6 +298,11 @@ messages = _table(
 )
 message_has_cid = messages.c.cid.is_not(None)
 _partial_index("messages_cid", message_has_cid, messages.c.cid, messages.c.author_key, unique=True)
+message_is_deleted = messages.c.deleted_ms.is_not(None)
+_partial_index(
+    *("messages_deleted", message_is_deleted),
+    *(messages.c.deleted_ms, messages.c.room_key, messages.c.seq),
+)
 
 events = _table(
     "events",

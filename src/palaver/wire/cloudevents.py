@@ -93,6 +93,23 @@ class MessageEdited(MessageNamed):
     message: shapes.Message
 
 
+class RoomCleared(TypedDict):
+    """The messages with `since` < seq ≤ `upto` are deleted; `of`: it goes on with that; `before`: what stood before."""
+
+    upto: int
+    since: int
+    of: NotRequired[int]
+    before: NotRequired[int]
+
+
+class RoomUncleared(TypedDict):
+    """The messages with `since` < seq ≤ `upto` are back, but for those that were deleted by themselves."""
+
+    upto: int
+    since: int
+    cleared: int
+
+
 class RoomCreated(TypedDict):
     """How the room is called; `visibility` of one that everyone finds."""
 
@@ -211,6 +228,8 @@ DATA: Mapping[EventType, type] = {
     EventType.MESSAGE_EDITED: MessageEdited,
     EventType.MESSAGE_DELETED: MessageNamed,
     EventType.MESSAGE_RESTORED: MessageNamed,
+    EventType.ROOM_CLEARED: RoomCleared,
+    EventType.ROOM_UNCLEARED: RoomUncleared,
     EventType.REACTION_ADDED: ReactionNamed,
     EventType.REACTION_REMOVED: ReactionNamed,
     EventType.ROOM_CREATED: RoomCreated,

@@ -15,6 +15,7 @@ from palaver.core.search.query import parse
 from palaver.errors import Code, Refused
 from palaver.model import MemberRole, Visibility
 from palaver.store.engine.executors import InlineLanes
+from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.edits import EditMessage
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import AddMember, RemoveMember, SetRoomDeleted
@@ -153,6 +154,11 @@ async def test_what_is_deleted_is_not_found_until_it_is_restored(here: Finding) 
         assert await here.texts(ada, "regret") == [] if deleted else ["regret this"]
         await here.indexed()
         assert await here.texts(ada, "regret") == ([] if deleted else ["regret this"])
+    cleared = await here.world.store.write(ClearRoom(room=room.id, by=ada.id))
+    assert await here.texts(ada, "regret") == []
+    assert cleared is not None
+    await here.world.store.write(UnclearRoom(room=room.id, by=ada.id, seq=cleared.seq))
+    assert await here.texts(ada, "regret") == ["regret this"]
 
 
 async def test_what_is_edited_is_found_by_its_new_words_at_once_and_no_more_by_the_old(

@@ -9,7 +9,7 @@ from tests.core.spool.test_messages import away
 from tests.wire.door import Door, new_cid, new_room, open_door, shaped, texts
 
 from palaver.wire import shapes
-from palaver.wire.api.messages import Edited, Events, MessageVersions, PromptTold, Sent
+from palaver.wire.api.messages import Deleted, Edited, Events, MessageVersions, PromptTold, Sent
 from palaver.wire.cloudevents import MessageEdited
 
 
@@ -220,3 +220,36 @@ async def test_a_message_is_edited_told_and_its_history_read(door: Door) -> None
         await http.patch(elsewhere, json=named),
     ):
         assert (missing.status_code, missing.json()["code"]) == (404, "message_not_found")
+
+
+async def test_messages_and_histories_are_deleted_listed_and_brought_back(door: Door) -> None:
+    http = door.http()
+    room = await new_room(http)
+    for text in ("first", "second"):
+        new = {"cid": new_cid(), "text": text}
+        sent = (await http.post(f"/api/rooms/{room}/messages", json=new)).json()
+    path, here = f"/api/messages/{sent['msg']}", f"/api/rooms/{room}"
+
+    async def said() -> list[str]:
+        found = (await http.get(f"{here}/messages")).json()["messages"]
+        return [one["text"] for one in found if one["role"] == "user"]
+
+    async def recently() -> Deleted:
+        return shaped(Deleted, (await http.get("/api/deleted")).json())
+
+    assert (await http.delete(path)).status_code == 204
+    assert await said() == ["first", ""]
+    (gone,) = (await recently())["messages"]
+    assert (gone["message"]["text"], gone["message"]["room"]) == ("second", room)
+    assert (await http.post(f"{path}/restore")).status_code == 204
+    assert await said() == ["first", "second"]
+    cleared = (await http.post(f"{here}/clear")).json()
+    assert await said() == []
+    (history,) = (await recently())["histories"]
+    assert (history["room"], history["seq"]) == (room, cleared["seq"])
+    refused = await http.post(f"{path}/restore")
+    assert (refused.status_code, refused.json()["code"]) == (404, "message_not_found")
+    assert (await http.post(f"{here}/clear")).json() == {"seq": None}
+    assert (await http.post(f"{here}/unclear", json=cleared)).status_code == 204
+    assert await said() == ["first", "second"]
+    assert await recently() == {"messages": [], "histories": [], "next": None}

@@ -150,6 +150,19 @@ export interface Card {
   imported: boolean
 }
 
+/** The event that cleared a room's history; null: there was nothing to clear. */
+export interface Cleared {
+  seq: number | null
+}
+
+/** A room whose history was cleared, by the event at `seq`. */
+export interface ClearedHistory {
+  room: string
+  title: string
+  seq: number
+  at: string
+}
+
 /** The program that a room's messages came from, as far as it told. */
 export interface Client {
   program?: string
@@ -192,6 +205,19 @@ export interface Context {
 export interface DatabaseState {
   t: 'db'
   state: 'up' | 'down'
+}
+
+/** What one may restore, the last deleted first; `histories` are all on the first page. */
+export interface Deleted {
+  messages: DeletedMessage[]
+  histories: ClearedHistory[]
+  next: string | null
+}
+
+/** A deleted message, with the text that it had, and what its room is called. */
+export interface DeletedMessage {
+  message: Message
+  title: string
 }
 
 /** Deliveries, the newest first, and the cursor to go on before. */

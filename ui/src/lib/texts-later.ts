@@ -154,6 +154,8 @@ export const later = {
         `${whose} budget for ${month ? 'this month' : 'today'} ${left ? 'has too little left for this question' : 'is used up'}. It begins anew ${month ? `on ${month}, ` : 'at '}00:00 UTC.`,
       other: (who: string) => `${who} does not answer`,
     },
+    cleared: (by: string) => `${by} cleared the history`,
+    uncleared: (by: string) => `${by} brought the history back`,
     archived: (by: string) => `${by} archived this chat`,
     unarchived: (by: string) => `${by} took this chat out of the archive`,
   },

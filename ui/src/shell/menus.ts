@@ -6,9 +6,11 @@ import { adminPath, AGENTS, ARCHIVE, DELETED, routePath } from '../lib/route'
 import { accounts } from '../lib/server/admin'
 import { signOut as signedOut } from '../lib/server/entering'
 import { archive as archiveRoom, wish } from '../lib/server/places'
+import { shelf } from '../lib/texts-inside'
 import { later } from '../lib/texts-later'
 import { roomTitle } from '../lib/words/names'
 import type { MenuItem, PageState } from '../page.svelte'
+import { clear } from '../shelf/deleting'
 
 /** Signs out, and goes where one signs in. */
 export async function signOutHere(page: PageState): Promise<void> {
@@ -77,6 +79,8 @@ export function headerMenu(
   const find: MenuItem = { name: later.room.find, icon: 'search', testid: 'find-open', run: () => (page.finding = true) }
   const then: MenuItem = { name: later.then.name, icon: 'clock', testid: 'then-open', run: () => page.openPanel(`asof:${page.session.open(room.id).newestSeq}`) }
   const made = [about, find, then, ...roomMenu(page, room, ways)]
+  const run = (): void => void clear(page, room.id, roomTitle(room))
+  if (mayGovern(room)) made.splice(-1, 0, { name: shelf.deleted.clear, icon: 'trash', testid: 'room-clear', danger: true, run })
   if (!ways.people) return made
   const name = ways.invites ? later.people.inviteMore : later.people.name
   made.splice(ways.invites ? 0 : 1, 0, { name, icon: 'people', testid: 'people-open', run: ways.people })

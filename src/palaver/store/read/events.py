@@ -57,6 +57,8 @@ _SINCE = Statement(
     "limit",
 )
 NOTICES = (
+    EventType.ROOM_CLEARED,
+    EventType.ROOM_UNCLEARED,
     EventType.ROOM_ARCHIVED,
     EventType.ROOM_UNARCHIVED,
     EventType.ROOM_TRANSFERRED,

@@ -1,7 +1,7 @@
 """Reads a room's messages: pages by seq, single ones, and the context of a model.
 
 Every page is a range of the index on (room_key, seq), so its cost does not depend on where in the room it lies or how
-long the room is. A deleted message keeps its place, with the text "" and no `meta`.
+long the room is. A deleted message keeps its place, with the text "" and no `meta`; what was cleared has none.
 """
 
 from collections.abc import Collection
@@ -71,8 +71,15 @@ def room_key() -> ScalarSelect[int]:
     return select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 
 
+def _there(source: FromClause) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Of messages of a room: those that come after what was cleared of its history."""
+    upto = func.coalesce(rooms.c.cleared_upto, literal_column("0"))
+    cleared = select(upto).where(rooms.c.id == bindparam("room")).scalar_subquery()
+    return source.c.room_key == room_key(), source.c.seq > cleared
+
+
 def _any(where: ColumnElement[bool]) -> Select[tuple[int]]:
-    return select(_beside.c.seq).where(_beside.c.room_key == room_key(), where).limit(1)
+    return select(_beside.c.seq).where(*_there(_beside), where).limit(1)
 
 
 def _range(
@@ -85,7 +92,7 @@ def _range(
     """
     more = [] if across is None else [_any(across).scalar_subquery().is_not(None).label("others")]
     order = messages.c.seq.desc() if newest_first else messages.c.seq
-    here = (messages.c.room_key == room_key(), *where)
+    here = (*_there(messages), *where)
     limit: BindParameter[int] = bindparam("limit")
     cut = select(messages).where(*here).order_by(order).limit(limit).subquery("cut")
     return Statement(
@@ -106,7 +113,7 @@ _CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
 _said = (
     select(messages)
     .where(
-        messages.c.room_key == room_key(),
+        *_there(messages),
         messages.c.deleted_ms.is_(None),
         messages.c.kind == literal_column(f"'{Kind.TEXT}'"),
         messages.c.role.in_([literal_column(f"'{one}'") for one in (Role.USER, Role.ASSISTANT)]),

@@ -117,6 +117,7 @@ def _all_of(kinds: Iterable[EventType], *, newest_first: bool) -> Statement:
 
 
 _TITLES = _all_of((EventType.ROOM_CREATED, EventType.ROOM_RENAMED), newest_first=True)
+_CLEARINGS = _all_of((EventType.ROOM_CLEARED, EventType.ROOM_UNCLEARED), newest_first=True)
 _UNTIL = _all_of(_MEMBERSHIP, newest_first=True)
 _AFTER = _all_of(_MEMBERSHIP, newest_first=False)
 
@@ -125,12 +126,26 @@ def page(conn: Connection, room: RoomId, at: int, *, before: int | None, limit: 
     """The newest messages up to `at`, or those of them with seq < `before`, as they were then."""
     last = at if before is None else min(at, bounded(before) - 1)
     rows = _PAGE.columns(conn, room, at, last, limit + 1)
+    cleared = _cleared_upto(conn, room, at)
     found = tuple(
         replace(one, text=edit["was"]) if edit and one.deleted_ms is None else one
         for one, edit in zip(messages_of(room, rows), rows.edit, strict=True)
+        if one.seq > cleared
     )
     here = found[:limit][::-1]
     return Page(messages=here, before=here[0].seq if len(found) > limit else None, after=None)
+
+
+def _cleared_upto(conn: Connection, room: RoomId, at: int) -> int:
+    """Up to where the history was cleared at `at`: as the newest clearing says that had not been taken back."""
+    told = sorted(_CLEARINGS.all(conn, room, at, WALKED_MAX), key=lambda row: row.seq, reverse=True)
+    back = {row.data["cleared"] for row in told if row.type is EventType.ROOM_UNCLEARED}
+    standing = (
+        row.data["upto"]
+        for row in told
+        if row.type is EventType.ROOM_CLEARED and row.seq not in back
+    )
+    return next(standing, 0)
 
 
 def then(conn: Connection, room: RoomId, at: int) -> Then:

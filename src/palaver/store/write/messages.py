@@ -148,8 +148,10 @@ _MESSAGE = matching(
         *turns.c["trigger_seq", "agent_key", "depth", "root_seq", "choice", "model"],
         actors.c.id.label("agent"),
         actors.c.name.label("agent_name"),
+        rooms.c.cleared_upto,
     )
     .select_from(messages)
+    .join(rooms, rooms.c.key == messages.c.room_key)
     .outerjoin(its, its.c.key == messages.c.author_key)
     .outerjoin(turns, turns.c.message_id == messages.c.id)
     .outerjoin(actors, actors.c.key == turns.c.agent_key),
@@ -285,7 +287,10 @@ class MessageCommand(Command[T_co], frozen=True, kw_only=True):
 
 
 class SetMessageDeleted(MessageCommand[bool], frozen=True, kw_only=True):
-    """Deletes (undoably) or restores a message; False: it was so already."""
+    """Deletes (undoably) or restores a message; False: it was so already.
+
+    Refused as well: `message_not_found`, to restore what was cleared with its room's history.
+    """
 
     deleted: bool
 
@@ -293,6 +298,9 @@ class SetMessageDeleted(MessageCommand[bool], frozen=True, kw_only=True):
         room, by, there = self.writable(tx)
         own = by.key in (there.author_key, asker(tx.conn, there.turn))
         tx.check(Action.TAKE_BACK, room, by, own=own)
+        if not self.deleted and there.seq <= (there.cleared_upto or 0):
+            cleared = "The chat's history was cleared, and this with it: restore that first."
+            raise Refused(Code.MESSAGE_NOT_FOUND, cleared)
         if self.deleted is (there.deleted_ms is not None):
             return False
         mark(tx, room, by, there, deleted=self.deleted)

@@ -72,6 +72,30 @@ class MessageVersions(TypedDict):
     more: bool
 
 
+class DeletedMessage(TypedDict):
+    """A deleted message, with the text that it had, and what its room is called."""
+
+    message: shapes.Message
+    title: str
+
+
+class ClearedHistory(TypedDict):
+    """A room whose history was cleared, by the event at `seq`."""
+
+    room: str
+    title: str
+    seq: int
+    at: str
+
+
+class Deleted(TypedDict):
+    """What one may restore, the last deleted first; `histories` are all on the first page."""
+
+    messages: list[DeletedMessage]
+    histories: list[ClearedHistory]
+    next: str | None
+
+
 @explained
 class Sent(TypedDict):
     """What became of a message."""
@@ -253,6 +277,41 @@ class Messages:
             for one in found
         ]
         return {"versions": told, "more": more}
+
+    @call("DELETE", "/messages/{message}", Action.TAKE_BACK, use=Use.MESSAGES, status=204)
+    async def delete(self, request: Request, me: Me, message: MessageId) -> None:
+        """Deletes a message; `restore` takes that back."""
+        take_by(request.scope, me)
+        await self._core.chat.set_deleted(me, message, deleted=True)
+
+    @call("POST", "/messages/{message}/restore", Action.TAKE_BACK, use=Use.MESSAGES, status=204)
+    async def restore(self, request: Request, me: Me, message: MessageId) -> None:
+        """Takes a deletion back."""
+        take_by(request.scope, me)
+        await self._core.chat.set_deleted(me, message, deleted=False)
+
+    @call("GET", "/deleted", ServerAct.ROOMS)
+    async def deleted(
+        self, me: Me, *, limit: Limit = LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Deleted:
+        """The messages and histories that one may restore; `GET /api/rooms?deleted=true` has the rooms."""
+        found = await self._core.chat.deleted(me, cursor=cursor, limit=limit)
+        return {
+            "messages": [
+                {"message": shapes.message(one.message), "title": one.title}
+                for one in found.messages
+            ],
+            "histories": [
+                {
+                    "room": one.room,
+                    "title": one.title,
+                    "seq": one.seq,
+                    "at": shapes.moment(one.at_ms),
+                }
+                for one in found.histories
+            ],
+            "next": found.cursor,
+        }
 
     @call("GET", "/rooms/{room}/events", Action.READ, media=MEDIA_TYPE)
     async def events(

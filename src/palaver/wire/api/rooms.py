@@ -71,6 +71,19 @@ class ReadUpTo(Given):
     """Everything up to this seq."""
 
 
+class Unclear(Given):
+    """What to bring back."""
+
+    seq: int = Field(ge=1)
+    """What `clear` gave, or `GET /api/deleted`."""
+
+
+class Cleared(TypedDict):
+    """The event that cleared a room's history; null: there was nothing to clear."""
+
+    seq: int | None
+
+
 class RoomList(TypedDict):
     """A page of rooms."""
 
@@ -191,6 +204,16 @@ class Rooms:
         return shapes.room_or_overseen(
             await self._core.rooms.set_archived(me, room, archived=False)
         )
+
+    @call("POST", "/rooms/{room}/clear", Action.GOVERN)
+    async def clear(self, me: Me, room: RoomId) -> Cleared:
+        """Deletes all that was said in a room so far; `unclear` takes that back."""
+        return {"seq": await self._core.rooms.clear(me, room)}
+
+    @call("POST", "/rooms/{room}/unclear", Action.GOVERN, status=204)
+    async def unclear(self, me: Me, room: RoomId, body: Unclear) -> None:
+        """Brings back what was cleared by the event at a seq, and after it."""
+        await self._core.rooms.unclear(me, room, body.seq)
 
     @call("PUT", "/rooms/{room}/visibility", Action.PLACE)
     async def set_visibility(self, me: Me, room: RoomId, body: NewVisibility) -> shapes.Room:

@@ -13,6 +13,8 @@ export interface Messages {
   reload(seq: number): void
   rename(actor: string, name: string): void
   nameOf(actor: string): string | undefined
+  /** What was said up to a seq is gone; null: some of it may be back. */
+  clear(upto: number | null): void
   /** Whether the room is deleted. */
   delete(deleted: boolean): void
   /** Somebody came, went, or has another name or role. */
@@ -79,6 +81,18 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
   },
   'turn.refused': { log: (messages, event) => messages.note(event) },
   'room.renamed': { list: (_, { d }) => ({ title: String(d.title ?? '') }) },
+  'room.cleared': {
+    log: (messages, event) => {
+      messages.clear(Number(event.d.upto))
+      messages.note(event)
+    },
+  },
+  'room.uncleared': {
+    log: (messages, event) => {
+      messages.clear(null)
+      messages.note(event)
+    },
+  },
   'room.archived': { log: (messages, event) => messages.note(event), list: (_, { at }) => ({ archived_at: at }) },
   'room.unarchived': { log: (messages, event) => messages.note(event), list: () => ({ archived_at: null }) },
   'room.transferred': CHANGED,

@@ -170,6 +170,15 @@ describe('order', () => {
     log.applyEvent(event(5, 'message.restored', { msg: 'm_2', seq: 2 }))
     await vi.waitFor(() => expect(log.messages[1]!.text).toBe('text 2'))
   })
+
+  test('what was cleared is gone, and is loaded again once it is back', async () => {
+    const { log } = opened(4, 9)
+    log.applyEvent(created(10))
+    log.applyEvent(event(11, 'room.cleared', { upto: 9, since: 0 }))
+    expect([seqs(log), log.hasOlder]).toEqual([[10], false])
+    log.applyEvent(event(12, 'room.uncleared', { upto: 9, since: 0, cleared: 11 }))
+    await vi.waitFor(() => expect(seqs(log)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]))
+  })
 })
 
 describe('streams', () => {

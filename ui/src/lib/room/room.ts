@@ -67,6 +67,7 @@ export class RoomLog {
     rename: (actor, name) => this.#rename(actor, name),
     nameOf: (actor) => this.nameOf(actor),
     note: (event) => this.notices.add(event),
+    clear: (upto) => this.#clear(upto),
     delete: (deleted) => (this.problem = deleted ? DELETED : null),
     members: () => this.members.happened(),
   }
@@ -322,6 +323,15 @@ export class RoomLog {
       const index = piece ? piece.messages.findIndex((message) => message.id === id) : -1
       if (piece && index >= 0) piece.messages = piece.messages.with(index, change(piece.messages[index]!))
     }
+  }
+
+  /** Older ones are asked for again: what is loading does not know of it. */
+  #clear(upto: number | null): void {
+    this.#generation += 1
+    this.loading = this.#island = null
+    const messages = this.#tail.messages.filter(({ seq }) => seq > (upto ?? 0))
+    this.#tail = { messages, before: upto === null ? (messages[0]?.seq ?? this.newestSeq + 1) : null, after: null }
+    if (upto === null) void this.loadOlder()
   }
 
   async #reload(seq: number): Promise<void> {

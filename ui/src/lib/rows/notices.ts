@@ -31,6 +31,8 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
     'turn.refused': shares ? say.refused.yours(who(d.agent, true)) : (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month, d.left === true),
     'room.transferred': say.gave(subject, object),
     'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),
+    'room.cleared': d.of ? undefined : say.cleared(subject),
+    'room.uncleared': say.uncleared(subject),
     'room.archived': say.archived(subject),
     'room.unarchived': say.unarchived(subject),
   }[event.k]
