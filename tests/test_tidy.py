@@ -50,6 +50,8 @@ TESTED_ELSEWHERE = {
     "model.webhooks": "values only",
     "store.tables": "tests/store/test_schema.py, through the tables that are declared with it",
     "store.webhook_tables": "tests/store/test_schema.py, with all others",
+    "store.mark_tables": "tests/store/test_schema.py, with all others",
+    "store.read.marks": "tests/store/write/test_marks.py",
     "store.read.webhooks": "tests/core/test_deliveries.py, through what is delivered",
     "core.webhooks": "tests/wire/api/test_webhooks.py, through the calls that make and change them",
     "wire.server.people": "tests/wire/server/test_control.py, through the commands that name somebody",

@@ -96,6 +96,7 @@ class Code(StrEnum):
     TOO_MANY_INVITATIONS = "too_many_invitations", 409
     TOO_MANY_AGENTS = "too_many_agents", 409
     TOO_MANY_REACTIONS = "too_many_reactions", 409
+    TOO_MANY_MARKS = "too_many_marks", 409
     ROOM_FULL = "room_full", 409
     TICKET_ENDED = "ticket_ended", 410
     IDENTITY_IN_USE = "identity_in_use", 409

@@ -44,6 +44,7 @@ from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.consumers import MoveFeed
 from palaver.store.write.edits import EditMessage
+from palaver.store.write.marks import SetPin, SetStar
 from palaver.store.write.members import (
     JoinRoom,
     LeaveRoom,
@@ -97,6 +98,8 @@ TRIED = {
     "EditMessage",
     "ClearRoom",
     "UnclearRoom",
+    "SetPin",
+    "SetStar",
     "RetryTurn",
     "OpenTurn",
     "RenameRoom",
@@ -380,6 +383,10 @@ async def writes(case: Case) -> None:
     for there in (True, False):
         reacting = SetReaction(message=case.theirs, by=actor.id, emoji="👍", there=there)
         await case.expect(Action.WRITE, lambda one=reacting: case.write(one))
+        pinning = SetPin(message=case.theirs, by=actor.id, there=there)
+        await case.expect(Action.WRITE, lambda one=pinning: case.write(one))
+        starring = SetStar(message=case.theirs, by=actor.id, there=there)
+        await case.expect(Action.READ, lambda one=starring: case.write(one))
     adding = AddEntries(
         room=room,
         author=actor.id,

@@ -159,6 +159,14 @@ async def message_edited(client: Client, event: Json) -> None:
     known |= event["d"]["message"]  # whoever reacted to it still does
 
 
+async def message_pinned(client: Client, event: Json) -> None:
+    client.messages[event["d"]["msg"]]["pinned"] = True
+
+
+async def message_unpinned(client: Client, event: Json) -> None:
+    del client.messages[event["d"]["msg"]]["pinned"]
+
+
 async def turn_refused(client: Client, event: Json) -> None:
     """It is told among the messages, and changes nothing."""
 
@@ -196,6 +204,8 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.MESSAGE_RESTORED: message_restored,
     EventType.ROOM_CLEARED: room_cleared,
     EventType.ROOM_UNCLEARED: room_uncleared,
+    EventType.MESSAGE_PINNED: message_pinned,
+    EventType.MESSAGE_UNPINNED: message_unpinned,
     EventType.REACTION_ADDED: reaction_added,
     EventType.REACTION_REMOVED: reaction_removed,
 }
@@ -237,6 +247,11 @@ class World:
         if leaves:
             gone = RemoveMember(room=self.room, by=self.ada.id, actor=card.actor.id)
             await self.core.chat._store.write(gone)
+
+    async def pin(self, *, stays: bool) -> None:
+        page = await self.core.chat.history(self.ada, self.room)
+        for there in (True, stays):
+            await self.core.chat.pin(self.ada, page.messages[0].id, there=there)
 
     async def succeeded(self, *, leaves: bool) -> None:
         """Somebody else owns the room, too; then either of the two leaves or lowers the other."""
@@ -293,11 +308,12 @@ class World:
                 assert seq is not None
                 if type_ is EventType.ROOM_UNCLEARED:
                     await self.core.rooms.unclear(self.ada, self.room, seq)
-            case EventType.REACTION_ADDED:
+            case EventType.MESSAGE_PINNED | EventType.MESSAGE_UNPINNED:
+                await self.pin(stays=type_ is EventType.MESSAGE_PINNED)
+            case EventType.REACTION_ADDED | EventType.REACTION_REMOVED:
                 await self.react("👍", "🎉")
-            case EventType.REACTION_REMOVED:
-                await self.react("👍", "🎉")
-                await self.react("👍", there=False)
+                if type_ is EventType.REACTION_REMOVED:
+                    await self.react("👍", there=False)
             case EventType.MEMBER_SPEAKS:
                 assistant = self.core.assistant
                 await self.core.members.set_speaks(self.ada, self.room, assistant, Speaks.NEVER)

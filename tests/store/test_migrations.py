@@ -52,6 +52,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0043": (
+        *("DROP TABLE pins", "DROP TABLE stars", "DROP INDEX members_pinned"),
+        "ALTER TABLE members DROP COLUMN pinned",
+    ),
     "0042": (
         "DROP INDEX messages_deleted",
         *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("cleared_seq", "cleared_upto")),

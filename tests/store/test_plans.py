@@ -74,6 +74,9 @@ SHARED = {
     "reactions.room_key": 500,
     "reactions.actor_key": 500,
     "reactions.emoji": 100_000,
+    "pins.room_key": 100,
+    "stars.actor_key": 500,
+    "stars.room_key": 500,
     "sessions.actor_key": 2,
     "tickets.actor_key": 2,
     "tickets.room_key": 20,
@@ -112,9 +115,10 @@ def statements() -> dict[str, Statement]:
             rooms._Wanted(searched=True),
             rooms._Wanted(every=True),
             rooms._Wanted(opened=True),
+            rooms._Wanted(pinned=True, archived=False),
         ):
             alone = wanted.every or wanted.opened
-            if (few or not wanted.searched) and not (few and alone):
+            if (few or not (wanted.searched or wanted.pinned)) and not (few and alone):
                 found[f"read.rooms._list_of {wanted} {few}"] = rooms._list_of(wanted, few=few)
     for pairs, few in product((0, 1), (False, True)):
         kept = exchanges._kept(newest_first=not pairs, of_model=bool(pairs), pairs=pairs, few=few)
@@ -206,6 +210,8 @@ SORTS = {
     "read.exchanges._BY_NAME": "what has one name",
     "read.messages._SPOKEN": "a page, cut by an index before",
     "read.past._PAGE": "a page, cut by an index before",
+    "read.marks._PINNED": "the pins of a room",
+    "read.marks._STARS": "a page, cut by an index before",
     "read.reactions._SHOWN": "the reactions to a page's messages, each of which has so many",
     "read.usage.LOCKED": "budgets that bound one answer",
     "read.usage._REPORTS": "what is added up",

@@ -251,6 +251,12 @@ MADE: Mapping[str, tuple[Case, ...]] = {
         (
             "PUT /api/messages/{message}/reactions/{emoji}",
             "DELETE /api/messages/{message}/reactions/{emoji}",
+            "PUT /api/messages/{message}/pin",
+            "DELETE /api/messages/{message}/pin",
+            "PUT /api/messages/{message}/star",
+            "DELETE /api/messages/{message}/star",
+            "GET /api/rooms/{room}/pins",
+            "GET /api/starred",
         ),
         PLAIN,
     ),
@@ -272,6 +278,10 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "frame /ws typing": (Case({"room": "<room>"}),),
     **dict.fromkeys(
         ("frame /ws react", "frame /ws unreact"), (Case({"msg": "<message>", "emoji": "👍"}),)
+    ),
+    **dict.fromkeys(
+        [f"frame /ws {name}" for name in ("pin", "unpin", "star", "unstar")],
+        (Case({"msg": "<message>"}),),
     ),
     "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
     "frame /ws ask": (Case({"room": "<room>"}),),

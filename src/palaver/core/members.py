@@ -6,7 +6,7 @@ from msgspec import Struct, ValidationError, convert
 
 from palaver.core import validation
 from palaver.core.ground import Ground
-from palaver.core.live.items import Here
+from palaver.core.live.items import Here, OwnChanged
 from palaver.errors import Code, Refused
 from palaver.model import AccountStatus, Actor, ActorId, Member, MemberRole, Room, RoomId, Speaks
 from palaver.model.agents import OwnSettings
@@ -166,11 +166,21 @@ class Members:
         return await self._access.room(actor, room)
 
     async def wish(
-        self, actor: Actor, room: RoomId, *, muted: bool | None, hidden: bool | None
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        muted: bool | None = None,
+        hidden: bool | None = None,
+        pinned: bool | None = None,
     ) -> Room:
-        """Mutes or hides a room for oneself; None: stays as it is. Refused: `room_not_found`."""
-        wished = SetMembership(room=room, by=actor.id, muted=muted, hidden=hidden)
+        """Mutes, hides or pins a room for oneself, which one's connections are told; None: stays as it is.
+
+        Refused: `room_not_found`, `too_many_marks`.
+        """
+        wished = SetMembership(room=room, by=actor.id, muted=muted, hidden=hidden, pinned=pinned)
         await self._store.write(wished)
+        self._hub.tell_self(actor.id, OwnChanged(room))
         return await self._access.room(actor, room)
 
     async def _member(self, actor: Actor, room: RoomId, who: ActorId) -> Member:

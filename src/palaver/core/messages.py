@@ -12,7 +12,15 @@ from palaver.core.answers.engine import Engine
 from palaver.core.emoji import emoji as emoji_of
 from palaver.core.ground import Ground
 from palaver.core.live.feed import Listener
-from palaver.core.live.items import Closing, Happened, ReadMark, SignedOut, Typing, Unsubscribed
+from palaver.core.live.items import (
+    Closing,
+    Happened,
+    OwnChanged,
+    ReadMark,
+    SignedOut,
+    Typing,
+    Unsubscribed,
+)
 from palaver.core.live.reader import Reader
 from palaver.core.spool.messages import MessageSpool
 from palaver.errors import Code, Refused, Unavailable
@@ -35,9 +43,10 @@ from palaver.model.deleted import Deleted
 from palaver.model.edits import Edited, Version
 from palaver.policy import opens
 from palaver.settings import DAY_MS
-from palaver.store.read import deleted, edits, events, members, messages, past, reactions, rooms
+from palaver.store.read import deleted, edits, events, marks, members, messages, past, rooms
 from palaver.store.store import Store
 from palaver.store.write.edits import EditMessage
+from palaver.store.write.marks import SetPin, SetStar
 from palaver.store.write.messages import Added, AddMessage, SetMessageDeleted
 from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import MarkRead
@@ -209,6 +218,39 @@ class Chat:
             raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in this room.")
         return await self._store.read(edits.versions, found)
 
+    async def pin(self, actor: Actor, message: MessageId, *, there: bool = True) -> None:
+        """Pins a message for all who read its room, or not any more; what is so already is no error.
+
+        Refused: `message_not_found`, `forbidden`, `room_archived`, `too_many_marks`.
+        """
+        await self._access.message(actor, message)
+        await self._store.write(SetPin(message=message, by=actor.id, there=there))
+
+    async def pins(self, actor: Actor, room: RoomId) -> tuple[Message, ...]:
+        """The messages that are pinned in a room, the last pinned first. Refused: `room_not_found`."""
+        found = await self._store.read(marks.pinned, room)
+        await self._access.room(actor, room)
+        return found
+
+    async def star(self, actor: Actor, message: MessageId, *, there: bool = True) -> None:
+        """Stars a message for the actor alone, or not any more, and tells its connections; twice is no error.
+
+        Refused: `message_not_found`, `too_many_marks`.
+        """
+        room = (await self._access.message(actor, message)).room
+        seq = await self._store.write(SetStar(message=message, by=actor.id, there=there))
+        self._hub.tell_self(actor.id, OwnChanged(room, seq, there))
+
+    async def starred(
+        self, actor: Actor, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[tuple[tuple[Message, str], ...], str | None]:
+        """What the actor has starred, as `marks.starred` gives it. Refused: `limit_invalid`, `cursor_invalid`."""
+        limit = validation.page_size(limit, self._settings.page_max)
+        among = actor.key and actor.key.rooms
+        return await self._store.read(
+            marks.starred, actor.id, limit=limit, cursor=cursor, among=among
+        )
+
     async def history(
         self,
         actor: Actor,
@@ -236,7 +278,7 @@ class Chat:
             page = await self._store.read(past.page, room, at, before=before, limit=limit)
         else:
             page = await self._store.read(
-                *(reactions.page, room, actor.id),
+                *(marks.page, room, actor.id),
                 before=before,
                 after=after,
                 around=around,
@@ -324,7 +366,7 @@ class Chat:
         """Notes what the actor has read, and tells its other connections; the new value. Refused: `room_not_found`."""
         await self._access.room(actor, room)
         read = await self._store.write(MarkRead(room=room, actor=actor.id, seq=seq))
-        self._hub.read_mark(actor.id, ReadMark(room, read), but=reader)
+        self._hub.tell_self(actor.id, ReadMark(room, read), but=reader)
         return read
 
     async def typing(self, actor: Actor, room: RoomId) -> None:
@@ -382,7 +424,7 @@ class _Past(Struct, frozen=True):
         return await self._store.read(events.since, room, seq, count)
 
     async def newest(self, room: RoomId, count: int) -> Page:
-        return await self._store.read(reactions.page, room, self._actor.id, limit=count)
+        return await self._store.read(marks.page, room, self._actor.id, limit=count)
 
     async def rooms(self) -> tuple[RoomId, ...]:
         among = self._actor.key and self._actor.key.rooms

@@ -131,6 +131,7 @@ class Rooms:
         hidden: bool | None = None,
         archived: bool | None = None,
         opened: bool = False,
+        pinned: bool = False,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and everyone's, by last activity, and the cursor to go on with.
 
@@ -139,6 +140,7 @@ class Rooms:
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         `hidden`, `archived`: without those that the actor hides, or that are archived, or these alone; None: all.
         `opened`: instead those that their owners opened, and that the actor may join.
+        `pinned`: those alone that the actor has on top of their list.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
         limit = validation.page_size(limit, self._settings.page_max)
@@ -159,6 +161,7 @@ class Rooms:
             hidden=hidden,
             archived=archived,
             opened=opened,
+            pinned=pinned,
             among=actor.key and actor.key.rooms,
         )
 

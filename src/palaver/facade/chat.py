@@ -28,13 +28,14 @@ from palaver.model import (
     Actor,
     ActorKind,
     Event,
+    Message,
     Room as RoomValue,
     RoomId,
     Speaks,
 )
 from palaver.model.deleted import Deleted
 from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, UsedBy
-from palaver.policy import ServerAct, asks
+from palaver.policy import Action, ServerAct, asks
 from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.executors import InlineLanes
@@ -137,6 +138,25 @@ class Chat:
             cursor=cursor,
             relevance=relevance,
         )
+
+    @asks(Action.READ)
+    async def star(self, actor: Actor, message: Message, *, there: bool = True) -> None:
+        """Stars a message for one who may read it, which nobody else sees; `there` False takes that back.
+
+        Refused: `message_not_found` (or deleted, or not theirs to read), `too_many_marks` (more than 10,000).
+        """
+        await self._core.chat.star(actor, message.id, there=there)
+
+    @asks(ServerAct.ROOMS)
+    async def starred(self, actor: Actor) -> AsyncGenerator[Message, None]:
+        """Yields what somebody has starred and may read, the last starred first."""
+        cursor: str | None = None
+        while True:
+            found, cursor = await self._core.chat.starred(actor, cursor=cursor)
+            for message, _ in found:
+                yield message
+            if cursor is None:
+                return
 
     @asks(ServerAct.OPERATE)
     async def usage(

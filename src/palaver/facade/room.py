@@ -152,6 +152,21 @@ class Room:
         await self._let_in(actor)
         await self._core.chat.react(actor, message.id, emoji, there=there)
 
+    @asks(Action.WRITE)
+    async def pin(self, actor: Actor, message: Message, *, there: bool = True) -> None:
+        """Pins a message for all who read the room, as a member of it; `there` False takes that back.
+
+        `history` tells it as `message.pinned`. Refused: `message_not_found` (or deleted), `too_many_marks` (more than
+        100).
+        """
+        await self._let_in(actor)
+        await self._core.chat.pin(actor, message.id, there=there)
+
+    @asks(Action.READ)
+    async def pins(self) -> Sequence[Message]:
+        """Lists the pinned messages, the last pinned first."""
+        return await self._core.chat.pins(self._program, self.id)
+
     @asks(Action.INVITE)
     async def add(
         self, actor: Actor, *, role: MemberRole = MemberRole.MEMBER, speaks: Speaks = Speaks.NEVER
@@ -210,12 +225,17 @@ class Room:
     @asks(Action.MEMBERSHIP)
     async def mute(self, actor: Actor, *, muted: bool = True) -> None:
         """Keeps the room quiet for a member, or no more. Refused: `room_not_found` (no member)."""
-        await self._core.members.wish(actor, self.id, muted=muted, hidden=None)
+        await self._core.members.wish(actor, self.id, muted=muted)
+
+    @asks(Action.MEMBERSHIP)
+    async def put_on_top(self, actor: Actor, *, there: bool = True) -> None:
+        """Puts the room on top of a member's list, or back. Refused: as `mute`, `too_many_marks` (more than 50)."""
+        await self._core.members.wish(actor, self.id, pinned=there)
 
     @asks(Action.MEMBERSHIP)
     async def hide(self, actor: Actor, *, hidden: bool = True) -> None:
         """Takes the room out of a member's list until something is said in it, or not. Refused: as `mute`."""
-        await self._core.members.wish(actor, self.id, muted=None, hidden=hidden)
+        await self._core.members.wish(actor, self.id, hidden=hidden)
 
     @asks(Action.INVITE)
     async def invite(

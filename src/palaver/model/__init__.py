@@ -227,6 +227,8 @@ class EventType(StrEnum):
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
     ROOM_CLEARED = "room.cleared", AccessChange.NONE
     ROOM_UNCLEARED = "room.uncleared", AccessChange.NONE
+    MESSAGE_PINNED = "message.pinned", AccessChange.NONE
+    MESSAGE_UNPINNED = "message.unpinned", AccessChange.NONE
     REACTION_ADDED = "reaction.added", AccessChange.NONE
     REACTION_REMOVED = "reaction.removed", AccessChange.NONE
     TURN_REFUSED = "turn.refused", AccessChange.NONE
@@ -292,9 +294,7 @@ class AccountStatus(StrEnum):
     """Whether who has an account may use it."""
 
     ACTIVE = "active"
-    PENDING = (
-        "pending"  # until an admin approves it: who was a guest goes on as one, and nobody signs in
-    )
+    PENDING = "pending"  # until an admin approves it: who was a guest goes on as one
     DISABLED = "disabled"
     DELETED = "deleted"  # for good: of whom nothing is known but what they said
 
@@ -404,7 +404,7 @@ class Room(Struct, frozen=True):
 
     `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `door`: by which it
     was made, if not by our page (`openai`). `parent`: the room under which it stands. `open_to`, `open_role`: to whom
-    its owner opened it, as what. `muted`, `hidden`: by the actor's own wish. `joined`: whether the actor is a member.
+    its owner opened it, as what. `muted`, `hidden`, `pinned`: as the actor wishes. `joined`: whether they are a member.
     """
 
     id: RoomId
@@ -428,6 +428,7 @@ class Room(Struct, frozen=True):
     muted: bool = False
     hidden: bool = False
     joined: bool = False
+    pinned: bool = False
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -460,7 +461,7 @@ class Reaction(Struct, frozen=True):
 class Message(Struct, frozen=True):
     """What an actor said, as it is now, "" once deleted. `name`: the author's, or of whose account they `became`.
 
-    `reactions` are told by pages of a room, as it is now: those that came first stand first.
+    `reactions`, and whether it is `pinned`, and `starred` by who asks, are told by pages of a room, as it is now.
     """
 
     id: MessageId
@@ -481,6 +482,8 @@ class Message(Struct, frozen=True):
     meta: Meta = field(default_factory=Meta)
     became: ActorId | None = None
     reactions: tuple[Reaction, ...] = ()
+    pinned: bool = False
+    starred: bool = False
 
     @property
     def claimed(self) -> bool:

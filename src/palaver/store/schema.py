@@ -42,10 +42,19 @@ from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.model.profiles import ProfileKind
 from palaver.model.usage import BudgetKind, BudgetPeriod
 from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalChoice, SafeText
+from palaver.store.mark_tables import pins, reactions, stars
 from palaver.store.tables import metadata, partial_index as _partial_index, table as _table
 from palaver.store.webhook_tables import deliveries, delivery_waits, webhooks
 
-__all__ = ["deliveries", "delivery_waits", "metadata", "webhooks"]
+__all__ = [
+    "deliveries",
+    "delivery_waits",
+    "metadata",
+    "pins",
+    "reactions",
+    "stars",
+    "webhooks",
+]
 
 meta = _table(
     "meta",
@@ -259,6 +268,8 @@ members = _table(
     Column("kept_out", Boolean),
     # true for who wants to hear nothing of it; else null
     Column("muted", Boolean),
+    # true for who has it on top of their list; else null
+    Column("pinned", Boolean),
     # how far the room was when this member hid it, until something is said after that
     Column("hidden_seq", BigInteger),
     # of an agent: the event that says what the room has of its own for it (`model.agents.OwnSettings`)
@@ -273,6 +284,8 @@ _partial_index(
 )
 member_is_owner = members.c.role == literal_column("'owner'")
 member_is_agent = members.c.speaks.is_not(None)
+member_has_pinned = members.c.pinned.is_not(None)
+_partial_index("members_pinned", member_has_pinned, members.c.actor_key)
 _partial_index("members_agents", member_is_agent, members.c.room_key)
 
 messages = _table(
@@ -404,17 +417,6 @@ partials = _table(
     Column("text", SafeText, nullable=False),
     Column("reasoning", SafeText, nullable=False),
     PrimaryKeyConstraint("turn_id", "place"),
-)
-
-# who reacts to which messages with what; `added_seq`: of the event that says so
-reactions = _table(
-    "reactions",
-    Column("room_key", Key, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("emoji", Text, nullable=False),
-    Column("actor_key", Key, nullable=False),
-    Column("added_seq", BigInteger, nullable=False),
-    PrimaryKeyConstraint("room_key", "seq", "emoji", "actor_key"),
 )
 
 branches = _table(

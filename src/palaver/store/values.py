@@ -12,10 +12,14 @@ T = TypeVar("T", bound=Struct)
 
 
 class ByName(Generic[T]):
-    """Makes values of rows whose columns are named after the fields. `given` are the fields that a caller gives."""
+    """Makes values of rows whose columns are named after the fields. `given` are the fields that a caller gives.
 
-    def __init__(self, kind: type[T], *given: str) -> None:
+    The last fields of a kind, from the one called `until` on, keep their defaults.
+    """
+
+    def __init__(self, kind: type[T], *given: str, until: str | None = None) -> None:
         names = [one.name for one in fields(kind)]
+        names = names[: names.index(until)] if until else names
         read = [name for name in names if name not in given]
         self._kind = kind
         self._columns = attrgetter(*read)

@@ -230,6 +230,8 @@ DATA: Mapping[EventType, type] = {
     EventType.MESSAGE_RESTORED: MessageNamed,
     EventType.ROOM_CLEARED: RoomCleared,
     EventType.ROOM_UNCLEARED: RoomUncleared,
+    EventType.MESSAGE_PINNED: MessageNamed,
+    EventType.MESSAGE_UNPINNED: MessageNamed,
     EventType.REACTION_ADDED: ReactionNamed,
     EventType.REACTION_REMOVED: ReactionNamed,
     EventType.ROOM_CREATED: RoomCreated,

@@ -176,6 +176,8 @@ class Room(TypedDict):
     muted: bool
     hidden: bool
     """Whether it is left out of one's list, until something is said."""
+    pinned: bool
+    """Whether one has it on top of one's list."""
     read_seq: int
     unread: int
     """Messages of others after `read_seq`, at most 100."""
@@ -210,6 +212,7 @@ def room(value: stored.Room) -> Room:
         "archived_at": moment_or_none(value.archived_ms),
         "muted": value.muted,
         "hidden": value.hidden,
+        "pinned": value.pinned,
         "read_seq": value.read_seq,
         "unread": value.unread,
         "agents": [person(agent) for agent in value.agents],
@@ -377,6 +380,9 @@ class Message(TypedDict):
     meta: Meta
     reactions: NotRequired[list[Reaction]]
     """In a page of a room, where there are some: those that came first stand first."""
+    pinned: NotRequired[bool]
+    starred: NotRequired[bool]
+    """By who asks. Both in a page of a room."""
 
 
 def message(value: stored.Message) -> Message:
@@ -403,6 +409,10 @@ def message(value: stored.Message) -> Message:
         shown["became"] = value.became
     if value.reactions:
         shown["reactions"] = [reaction(one) for one in value.reactions]
+    if value.pinned:
+        shown["pinned"] = True
+    if value.starred:
+        shown["starred"] = True
     return shown
 
 

@@ -17,7 +17,9 @@ from palaver.model import MemberRole, Visibility
 from palaver.store.engine.executors import InlineLanes
 from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.edits import EditMessage
+from palaver.store.write.marks import SetPin, SetStar
 from palaver.store.write.messages import SetMessageDeleted
+from palaver.store.write.reactions import SetReaction
 from palaver.store.write.rooms import AddMember, RemoveMember, SetRoomDeleted
 
 
@@ -54,6 +56,35 @@ async def test_what_was_said_is_found_before_it_is_indexed_and_after(here: Findi
     assert (await here.find(ada, "train")).complete
     last = await here.say(room, ada, "the train is late")
     assert await here.texts(ada, "train") == [last.text, said[0]]
+
+
+async def test_marks_are_asked_for_as_they_are_now_and_stars_are_the_askers(here: Finding) -> None:
+    ada, bo = await here.world.person(), await here.world.person("Bo")
+    room, other = await here.world.room(ada), await here.world.room(ada)
+    adding = AddMember(room=room.id, by=ada.id, actor=bo.id, role=MemberRole.MEMBER)
+    await here.world.store.write(adding)
+    one, two = [await here.say(room, ada, text) for text in ("the first train", "the second")]
+    three = await here.say(other, ada, "a third train")
+    for command in (
+        SetPin(message=one.id, by=ada.id, there=True),
+        SetPin(message=three.id, by=ada.id, there=True),
+        SetStar(message=two.id, by=ada.id, there=True),
+        SetStar(message=one.id, by=bo.id, there=True),
+        SetReaction(message=one.id, by=bo.id, emoji="👍", there=True),
+        SetReaction(message=one.id, by=ada.id, emoji="👍", there=True),
+    ):
+        await here.world.store.write(command)
+    for _ in range(2):
+        assert await here.texts(ada, "is:pinned train") == [three.text, one.text]
+        assert await here.texts(bo, "is:pinned") == [one.text]
+        assert await here.texts(ada, "is:starred") == [two.text]
+        assert await here.texts(bo, "is:starred train") == [one.text]
+        assert await here.texts(ada, "has:reaction") == [one.text]
+        assert await here.texts(ada, "is:starred has:reaction") == []
+        assert await here.texts(bo, "is:pinned has:reaction is:starred") == [one.text]
+        await here.indexed()
+    await here.world.store.write(SetPin(message=one.id, by=ada.id, there=False))
+    assert await here.texts(bo, "is:pinned") == []
 
 
 @st.composite

@@ -18,7 +18,7 @@ interface Placed extends Operator {
   end: number
 }
 
-export const TRAITS = ['link', 'code', 'file', 'tool', 'thought'] as const
+export const TRAITS = ['link', 'code', 'file', 'tool', 'thought', 'reaction'] as const
 
 const QUOTES = /[\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02]/g
 const ITEM = /(-(?=[^\s-]))?(?:([A-Za-z]+):(?:"([^"]*)"?|([^\s"]+))|"[^"]*"?|[^\s"]+)/g

@@ -620,6 +620,9 @@ export interface Message {
   meta: Meta
   /** In a page of a room, where there are some: those that came first stand first. */
   reactions?: Reaction[]
+  pinned?: boolean
+  /** By who asks. Both in a page of a room. */
+  starred?: boolean
 }
 
 /** What a message said since `seq`, and who said so. */
@@ -761,6 +764,14 @@ export interface Own {
   connects: boolean
 }
 
+/** What is the same person's alone has changed in a room: a star at `seq`; or how they have it. */
+export interface OwnNotice {
+  t: 'own'
+  room: string
+  seq?: number
+  starred?: boolean
+}
+
 /** What a room has of its own for an agent there. */
 export interface OwnSettings {
   instructions: string
@@ -793,6 +804,11 @@ export interface Person {
 /** A sign of life is asked for. */
 export interface Ping {
   t: 'ping'
+}
+
+/** Messages that are pinned. */
+export interface Pins {
+  messages: Message[]
 }
 
 /** A sign of life. */
@@ -921,6 +937,8 @@ export interface Room {
   muted: boolean
   /** Whether it is left out of one's list, until something is said. */
   hidden: boolean
+  /** Whether one has it on top of one's list. */
+  pinned: boolean
   read_seq: number
   /** Messages of others after `read_seq`, at most 100. */
   unread: number
@@ -1024,6 +1042,19 @@ export interface Snippet {
 
 /** When an agent answers what people say in a room; agents are answered when they mention one (`speaking`). `AUTO` is always while one person may speak there, else when mentioned; `ASKED` is when mentioned, or where a question ends the words. */
 export type Speaks = 'auto' | 'always' | 'mentioned' | 'asked' | 'never'
+
+/** A message that one has starred. */
+export interface Starred {
+  message: Message
+  /** Of its room; "" where it has none. */
+  title: string
+}
+
+/** A page of them. */
+export interface StarredPage {
+  starred: Starred[]
+  next: string | null
+}
 
 /** How a message ended. All but `DONE` belong to answers. */
 export type Status = 'done' | 'stopped' | 'interrupted' | 'failed'
@@ -1323,6 +1354,7 @@ export type Push =
   | Drafted
   | Typing
   | ReadMark
+  | OwnNotice
   | HereNotice
   | Unsubscribed
   | DatabaseState
@@ -1342,6 +1374,10 @@ export type Request =
   | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null; models?: string[] | null }
   | { t: 'react'; msg: string; emoji: string }
   | { t: 'unreact'; msg: string; emoji: string }
+  | { t: 'pin'; msg: string }
+  | { t: 'unpin'; msg: string }
+  | { t: 'star'; msg: string }
+  | { t: 'unstar'; msg: string }
   | { t: 'stop'; turn: string }
   | { t: 'stop_room'; room: string }
   | { t: 'ask'; room: string; agent?: string | null; msg?: string | null; models?: string[] | null }

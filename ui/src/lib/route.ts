@@ -1,6 +1,6 @@
 /**
  * The addresses of the page: `/` (`?p=chat`: what the next chat has of its own), `/r/<room>[/<seq>]`, `/settings[/<section>]`,
- * `/admin[/<section>]`, `/agents[/…]`, `/search[?q=&in=]`, `/archive` and `/deleted`; `?p=` names what stands beside the talk, and of
+ * `/admin[/<section>]`, `/agents[/…]`, `/search[?q=&in=]`, `/archive`, `/deleted` and `/starred`; `?p=` names what stands beside the talk, and of
  * the chat as it was the moment.
  * Nothing is at any other.
  */
@@ -12,10 +12,10 @@ export type SettingsSection = (typeof SECTIONS)[number]
 export const ADMIN_SECTIONS = ['rooms', 'people', 'invitations', 'usage', 'profiles', 'events', 'audit'] as const
 export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 
-export type PanelName = 'chat' | 'people' | `asof:${string}`
+export type PanelName = 'chat' | 'people' | 'pins' | `asof:${string}`
 
 export interface Route {
-  view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'search' | 'archive' | 'deleted' | 'nothing'
+  view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'search' | 'archive' | 'deleted' | 'starred' | 'nothing'
   room: string | null
   seq: number | null
   /** Of the settings; null for the list of them. */
@@ -30,12 +30,13 @@ export interface Route {
 
 const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
-const PANEL = /^(chat|people|asof:\d{1,15})$/
-const PARTS = /^\/(?:(settings|admin|agents|search|archive|deleted)(?:\/([\w/-]+))?)?$/
+const PANEL = /^(chat|people|pins|asof:\d{1,15})$/
+const PARTS = /^\/(?:(settings|admin|agents|search|archive|deleted|starred)(?:\/([\w/-]+))?)?$/
 
 export const DELETED = `${BASE}deleted`
 export const AGENTS = `${BASE}agents`
 export const ARCHIVE = `${BASE}archive`
+export const STARRED = `${BASE}starred`
 
 export function parseRoute(path: string, search = ''): Route {
   const below = path.startsWith(BASE) ? path.slice(BASE.length - 1) : `${path}/` === BASE ? '/' : path

@@ -324,6 +324,10 @@ export class Session {
       case 'read':
         this.rooms.read(push.room, push.seq)
         break
+      case 'own':
+        if (push.seq === undefined) void this.rooms.reload(push.room)
+        else this.#logs.get(push.room)?.star(push.seq, push.starred === true)
+        break
       case 'room':
         this.rooms.notice(push)
         this.#noticed(push)

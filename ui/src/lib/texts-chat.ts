@@ -38,6 +38,16 @@ export const model = {
   cancel: 'Cancel',
 }
 
+/** Who is typing or answering. */
+export const typing = {
+  many: (count: number) => `${count} people are typing`,
+  and: ' and ',
+  one: 'is',
+  some: 'are',
+  typing: 'typing',
+  answering: 'answering',
+}
+
 /** What is said of reactions to a message. */
 export const reactions = {
   react: 'React',
@@ -80,6 +90,26 @@ export const edit = {
   keys: { last: 'Edit your last message (field empty)', again: 'Save an edit and ask again', edit: 'Edit it' },
 }
 
+/** What is said of what is pinned, and of what one has starred. */
+export const marks = {
+  pin: 'Pin',
+  unpin: 'Unpin',
+  unpinOne: (who: string) => `Unpin what ${who} said`,
+  pinned: 'pinned',
+  pins: 'Pinned messages',
+  noPins: 'Nothing is pinned here yet. Pin a message from its menu: everyone in this chat sees it.',
+  star: 'Star',
+  unstar: 'Take the star off',
+  unstarOne: (who: string) => `Take the star off what ${who} said`,
+  starred: 'starred',
+  stars: 'Starred',
+  noStars: 'What you star in a chat stands here. Nobody else sees that.',
+  happened: (who: string) => `${who} pinned a message`,
+  ended: (who: string) => `${who} took a pinned message off`,
+  more: 'Show more',
+  something: 'Something without words',
+}
+
 /** Why an answer ended without being whole. */
 export const ANSWER_TEXTS: Record<string, string> = {
   provider_unreachable: 'The model could not be reached. Is its server running?',
@@ -116,6 +146,7 @@ const refusals: Record<string, string> = {
   text_too_long: 'This message is too long.',
   room_archived: 'This chat is archived: nothing more is said in it.',
   emoji_invalid: 'A reaction is one emoji.',
+  too_many_marks: 'There are as many as there may be. Take one off first.',
   too_many_reactions: 'This message has all the reactions that it may have.',
 }
 

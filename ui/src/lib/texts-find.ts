@@ -23,7 +23,7 @@ export const say = {
   me: 'me',
   days: { today: 'Today', yesterday: 'Yesterday', week: 'Last 7 days', month: 'Last 30 days', year: 'This year' },
   dates: { before: 'before', after: 'after', on: 'on' },
-  traits: { link: 'link', code: 'code', file: 'file', tool: 'tool call', thought: 'thought' },
+  traits: { link: 'link', code: 'code', file: 'file', tool: 'tool call', thought: 'thought', reaction: 'reaction' },
   sort: 'Which first',
   sorts: { newest: 'Newest', best: 'Best' },
 }

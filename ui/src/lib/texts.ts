@@ -114,6 +114,7 @@ export const texts = {
     search: 'Search',
     goTo: 'Find chats and messages, or do something',
     none: 'Your chats will stand here.',
+    pinned: 'Pinned',
     shared: 'Shared',
     programs: 'From programs',
     all: 'Show all of them',
@@ -178,15 +179,6 @@ export const texts = {
     stopShort: 'Stop',
     tooLong: (has: string, may: string) =>
       `This message is too long: it has ${has} characters, and ${may} are the most. Please send it in parts.`,
-  },
-
-  typing: {
-    many: (count: number) => `${count} people are typing`,
-    and: ' and ',
-    one: 'is',
-    some: 'are',
-    typing: 'typing',
-    answering: 'answering',
   },
 
   messages: {

@@ -2,11 +2,12 @@
 import type { Room } from '../lib/protocol'
 import { mayGovern, mayName } from '../lib/room/rights'
 import { BASE } from '../lib/server/base'
-import { adminPath, AGENTS, ARCHIVE, DELETED, routePath } from '../lib/route'
+import { adminPath, AGENTS, ARCHIVE, DELETED, routePath, STARRED } from '../lib/route'
 import { accounts } from '../lib/server/admin'
 import { signOut as signedOut } from '../lib/server/entering'
 import { archive as archiveRoom, wish } from '../lib/server/places'
 import { shelf } from '../lib/texts-inside'
+import { marks } from '../lib/texts-chat'
 import { later } from '../lib/texts-later'
 import { roomTitle } from '../lib/words/names'
 import type { MenuItem, PageState } from '../page.svelte'
@@ -35,6 +36,7 @@ export function roomMenu(page: PageState, room: Room, ways: { rename: () => void
   }
   const apart = room.open_to !== null && !room.joined
   if (apart) items.unshift({ name: later.panel.joinThis, icon: 'plus', testid: 'room-join', run: toPanel })
+  else items.unshift({ name: room.pinned ? marks.unpin : marks.pin, icon: 'pin', testid: 'room-pin', run: () => void wish(page.session, id, { pinned: !room.pinned }).catch(page.report) })
   const title = roomTitle(room)
   if (page.session.isShared(room) && !apart) {
     const { mute, unmute } = later.room
@@ -78,7 +80,8 @@ export function headerMenu(
   const about: MenuItem = { name: later.room.this, icon: 'bubble', testid: 'panel-open', run: () => page.openPanel('chat') }
   const find: MenuItem = { name: later.room.find, icon: 'search', testid: 'find-open', run: () => (page.finding = true) }
   const then: MenuItem = { name: later.then.name, icon: 'clock', testid: 'then-open', run: () => page.openPanel(`asof:${page.session.open(room.id).newestSeq}`) }
-  const made = [about, find, then, ...roomMenu(page, room, ways)]
+  const pins: MenuItem = { name: marks.pins, icon: 'pin', testid: 'pins-open', run: () => page.openPanel('pins') }
+  const made = [about, find, pins, then, ...roomMenu(page, room, ways)]
   const run = (): void => void clear(page, room.id, roomTitle(room))
   if (mayGovern(room)) made.splice(-1, 0, { name: shelf.deleted.clear, icon: 'trash', testid: 'room-clear', danger: true, run })
   if (!ways.people) return made
@@ -101,6 +104,7 @@ export function personMenu(page: PageState): MenuItem[] {
   const items: MenuItem[] = [
     { name: settings, icon: 'gear', testid: 'settings-open', run: () => page.settings() },
     { name: agents, icon: 'spark', testid: 'agents-open', run: () => page.visit(AGENTS) },
+    { name: marks.stars, icon: 'star', testid: 'starred-open', run: () => page.visit(STARRED) },
     { name: archive, icon: 'box', testid: 'archive-open', run: () => page.visit(ARCHIVE) },
     { name: deleted, icon: 'trash', testid: 'deleted-open', run: () => page.visit(DELETED) },
     { name: programs, icon: 'code', testid: 'connect-open', run: () => page.settings('programs') },

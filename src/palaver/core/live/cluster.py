@@ -35,7 +35,7 @@ import structlog
 
 from palaver.core.live.feed import Stream
 from palaver.core.live.hub import Hub
-from palaver.core.live.items import ReadMark, Typing
+from palaver.core.live.items import OwnChanged, ReadMark, Typing
 from palaver.core.live.outbox import TURN_FIELDS, Outbox
 from palaver.core.part import Part
 from palaver.errors import Unavailable
@@ -214,6 +214,8 @@ class PeerSync(Part):
                 self.hub.show(ActorId(actor), shown=shown, mirror=True)
             case "k", [room, actor, seq]:
                 self.hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
+            case "m", [room, actor, seq, starred]:
+                self.hub.to_actor(ActorId(actor), OwnChanged(RoomId(room), seq, starred), but=None)
             case _:
                 pass  # a greeting, or a newer process speaks of what this one does not know
 

@@ -19,7 +19,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from palaver.core.live.feed import Cursor, Feed, Listener, Stream, always
-from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing, encoded
+from palaver.core.live.items import (
+    DatabaseState,
+    Drafted,
+    Encode,
+    Item,
+    OwnChanged,
+    ReadMark,
+    Typing,
+    encoded,
+)
 from palaver.core.live.outbox import Outbox
 from palaver.core.live.presence import Presence
 from palaver.core.live.standing import Standings
@@ -163,8 +172,10 @@ class Hub:
         if self._outbox is not None and not mirror:
             self._outbox.passing(item, item.actor)
 
-    def read_mark(self, actor: ActorId, item: ReadMark, *, but: Listener | None) -> None:
-        """Somebody has read; the other connections of that person hear of it."""
+    def tell_self(
+        self, actor: ActorId, item: ReadMark | OwnChanged, *, but: Listener | None = None
+    ) -> None:
+        """Somebody has read, or changed what is theirs alone; the other connections of that person hear of it."""
         self.to_actor(actor, item, but=but)
         if self._outbox is not None:
             self._outbox.passing(item, actor)

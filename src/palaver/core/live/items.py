@@ -119,6 +119,14 @@ class ReadMark(_Shared, eq=False):
     seq: int
 
 
+class OwnChanged(_Shared, eq=False):
+    """What is the same person's alone has changed in a room: its message at `seq` is `starred`, or not; None: else."""
+
+    room: RoomId
+    seq: int | None = None
+    starred: bool = False
+
+
 class Drafted(_Shared, eq=False):
     """A message was accepted while the database is away; the event with the same message id replaces it."""
 
@@ -178,6 +186,7 @@ Item = (
     | Here
     | RoomChanged
     | ReadMark
+    | OwnChanged
     | Drafted
     | Settled
     | Unsubscribed

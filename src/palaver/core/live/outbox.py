@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from palaver.core.live.feed import Stream
-from palaver.core.live.items import ReadMark, Typing
+from palaver.core.live.items import OwnChanged, ReadMark, Typing
 from palaver.model import ActorId, Event, RoomId, Turn, TurnId
 from palaver.store.notify import Bus
 
@@ -60,13 +60,15 @@ class Outbox(Struct, eq=False):
             self._ends.append(["e", stream.turn.id, stream.turn.fence])
             self._wake.set()
 
-    def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
+    def passing(self, item: Typing | ReadMark | OwnChanged, actor: ActorId) -> None:
         """Something passing that an actor of this process did."""
         match item:
             case Typing():
                 self.say("t", item.room, actor, item.name)
             case ReadMark():
                 self.say("k", item.room, actor, item.seq)
+            case OwnChanged():
+                self.say("m", item.room, actor, item.seq, item.starred)
 
     def stop(self, turn: TurnId) -> None:
         """Asks whoever runs a turn to stop it."""

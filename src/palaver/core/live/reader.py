@@ -22,6 +22,7 @@ from palaver.core.live.items import (
     Happened,
     Item,
     Joined,
+    OwnChanged,
     ReadMark,
     RoomChanged,
     Settled,
@@ -225,7 +226,7 @@ class Reader(Struct, kw_only=True, eq=False):
 
     def notice(self, item: Item) -> None:
         """See `feed.Listener`. A busy reader keeps the newest ones, and of closing notices at least one."""
-        if isinstance(item, ReadMark | Settled) and not self._opens(item.room):
+        if isinstance(item, ReadMark | OwnChanged | Settled) and not self._opens(item.room):
             return
         if len(self._notices) >= NOTICES_MAX:
             others = (n for n, one in enumerate(self._notices) if not isinstance(one, Closing))

@@ -49,12 +49,17 @@ class Trait(StrEnum):
     THOUGHT = "thought"
     EDITED = "edited"
     FAILED = "failed"
+    PINNED = "pinned"
+    STARRED = "starred"
+    REACTION = "reaction"
 
 
 _TRAITS = {
-    "has": {Trait.LINK, Trait.CODE, Trait.FILE, Trait.TOOL, Trait.THOUGHT},
-    "is": {Trait.EDITED, Trait.FAILED},
+    "has": {Trait.LINK, Trait.CODE, Trait.FILE, Trait.TOOL, Trait.THOUGHT, Trait.REACTION},
+    "is": {Trait.EDITED, Trait.FAILED, Trait.PINNED, Trait.STARRED},
 }
+MARKS = frozenset({Trait.PINNED, Trait.STARRED, Trait.REACTION})
+"""Traits that others give to a message, or the asker: the store knows them."""
 
 
 class Query(Struct, frozen=True, kw_only=True):

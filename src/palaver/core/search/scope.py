@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.search.query import Query
+from palaver.core.search.query import Query, Trait
 from palaver.model import Actor, ActorId, Message, RoomId
 from palaver.store.columns import id_bytes
-from palaver.store.read import actors, rooms, search
+from palaver.store.read import actors, marks, rooms, search
 from palaver.store.store import Store
 from palaver.store.tokens import fold
 
@@ -52,6 +52,9 @@ class Scope(Struct, frozen=True, kw_only=True):
                 named.update(found)
                 whole = whole and all_
             only = named if only is None else only & named
+        if Trait.STARRED in query.traits:
+            starred = await store.read(marks.rooms_starred, actor.id)
+            only = starred if only is None else only & starred
         keys = None if only is None else await store.read(search.keys_of, sorted(only))
         authors: set[ActorId] = set()
         called: list[str] = []

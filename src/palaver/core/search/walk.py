@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from palaver.clock import Clock
 from palaver.core.search.match import Facts, Match, match
-from palaver.core.search.query import Query, Trait
+from palaver.core.search.query import MARKS, Query, Trait
 from palaver.core.search.scope import ROOMS_FEW, Scope
 from palaver.core.search.traits import traits_of
 from palaver.errors import Code, Refused, Unavailable
@@ -47,7 +47,7 @@ SECONDS_MAX = 0.25
 LOOK_SECONDS = 0.1
 """So long a look at texts may take, also where the database was slow before."""
 _AGE = attrgetter("created_ms", "room_key", "seq")
-_LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED})
+_LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED} - MARKS)
 
 Place = tuple[int, int, int]
 """The docid of a message, the key of its room and its seq: by these hits are in order."""
@@ -215,6 +215,7 @@ class Walk(Struct, kw_only=True):
             only=self.scope.rooms,
             position=begun.position,
             events_max=BEYOND_MAX,
+            marks=self.query.traits & MARKS,
         )
         self._rooms, self.whole = looked.known, looked.whole
         beyond = await self._beyond(looked.beyond, begun) if looked.beyond else []
@@ -260,7 +261,10 @@ class Walk(Struct, kw_only=True):
         if not places:
             return [], 0
         keys = [one[1:] for one in places]
-        looked = await self.store.read(search.seen, keys, self.scope.actor, self._rooms, step)
+        marks = self.query.traits & MARKS
+        looked = await self.store.read(
+            search.seen, keys, self.scope.actor, self._rooms, step, marks
+        )
         self._rooms = looked.known
         return await self._hits(places[: looked.upto], looked.messages, count)
 
@@ -291,7 +295,8 @@ class Walk(Struct, kw_only=True):
                     return seen, at
                 message = known.get((key, seq))
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
-                    traits = traits_of(message) if asks else frozenset[Trait]()
+                    # the store gives none without the marks that are asked for
+                    traits = traits_of(message) | MARKS if asks else frozenset[Trait]()
                     facts = Facts(at_ms=message.created_ms, traits=traits)
                     if (hit := match(self.query, message.text, facts)) is not None:
                         seen.append(Seen((docid, key, seq), message, hit))

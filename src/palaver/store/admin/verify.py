@@ -119,8 +119,8 @@ _EVENTS = _events_after(
         messages, (messages.c.room_key == events.c.room_key) & (messages.c.seq == events.c.seq)
     )
 )
-_NO_PART = ("name", "reply_to", "edited_ms", "deleted_ms", "became", "reactions")
-_MESSAGE = ByName(Message, "room", "author", *_NO_PART)
+_NO_PART = ("name", "reply_to", "edited_ms", "deleted_ms", "became")
+_MESSAGE = ByName(Message, "room", "author", *_NO_PART, until="reactions")
 """A message of these rows, as far as its digest goes."""
 
 
@@ -239,7 +239,7 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
         made = (row.created_ms, row.author_key, row.message_seq)
         if made != (event.at_ms, row.actor_key, event.seq):
             return "its message has another author, time or place"
-        message = _MESSAGE.one(row, event.room, actor, "", *[None] * 5)
+        message = _MESSAGE.one(row, event.room, actor, "", *[None] * 4)
         salt = row.message_salt or b""
         digest = row.message_digest or digest_of_message(message, row.reply_to_seq, salt)
     else:

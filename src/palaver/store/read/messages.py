@@ -46,7 +46,7 @@ def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
 
 COLUMNS = _columns(messages)
 """What `message_of` takes."""
-_MESSAGE = ByName(Message, "room", "author", "text", "meta", "became", "reactions")
+_MESSAGE = ByName(Message, "room", "author", "text", "meta", "became", until="reactions")
 
 
 def selected(*more: object, source: FromClause = messages) -> Select[tuple[object, ...]]:
@@ -185,7 +185,7 @@ def message_of(room: RoomId, row: Row) -> Message:
     """The message of a row with the `COLUMNS`."""
     text, meta = (row.text, row.meta) if row.deleted_ms is None else ("", NO_DATA)
     author = id_of(row.author_kind, row.author)
-    return _MESSAGE.one(row, room, author, text, meta, person(row.became), ())
+    return _MESSAGE.one(row, room, author, text, meta, person(row.became))
 
 
 def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
@@ -197,7 +197,7 @@ def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
         metas = [meta if kept else NO_DATA for meta, kept in zip(metas, there, strict=True)]
     authors = map(id_of, found.author_kind, found.author)
     whom = map(person, found.became)
-    return _MESSAGE.all(found, repeat(room), authors, texts, metas, whom, repeat(()))
+    return _MESSAGE.all(found, repeat(room), authors, texts, metas, whom)
 
 
 def person(digits: str | None) -> ActorId | None:

@@ -54,6 +54,7 @@ from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, PREFIX, actor_of
 from palaver.store.schema import (
     accounts,
     actors,
+    member_has_pinned,
     member_is_agent,
     member_is_in,
     member_is_owner,
@@ -135,7 +136,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
             .scalar_subquery()
             .label("status"),
             parent.scalar_subquery().label("parent"),
-            *members.c["role", "kept_out", "muted"],
+            *members.c["role", "kept_out", "muted", "pinned"],
             _hidden.label("hidden"),
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),
@@ -145,7 +146,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     )
 
 
-_ROOM = ByName(Room, "role", "agents", "muted", "hidden", "joined")
+_ROOM = ByName(Room, "role", "agents", "muted", "hidden", "joined", "pinned")
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
 _AGENTS = among(
@@ -226,6 +227,7 @@ def listing(
     archived: bool | None = None,
     every: bool = False,
     opened: bool = False,
+    pinned: bool = False,
     among: Collection[RoomId] | None = None,
 ) -> tuple[tuple[Room, ...], str | None]:
     """The actor's rooms and everyone's that are not deleted, the last active first, and the cursor to go on with.
@@ -234,8 +236,8 @@ def listing(
     instead those that are and that the actor may restore, the last deleted first. `hidden`, `archived`: without those
     that the actor hides, or that are archived, or these alone; None: all. `every`: instead all rooms, but for the audit
     room, and `search` in titles that were chosen, or of rooms that the actor is in. `opened`: instead those that their
-    owners opened to the actor, who is no member yet. `among`: those of 1 to `AMONG_MAX` rooms alone. `offset`: how many
-    to pass over, which is walked. Refused: `cursor_invalid`.
+    owners opened to the actor, who is no member yet. `pinned`: those alone on top of the actor's list. `among`: those
+    of 1 to `AMONG_MAX` rooms alone. `offset`: how many to pass over, which is walked. Refused: `cursor_invalid`.
     """
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     reach = min(offset + limit + 1, INTEGER_MAX)
@@ -248,6 +250,7 @@ def listing(
         archived=archived,
         every=every,
         opened=opened,
+        pinned=pinned,
         few=among is not None,
     )
     rows = _listed(conn, actor, wanted, asked, search=search, among=among)
@@ -359,7 +362,8 @@ def _listed(
     few_max = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
     me, memberships = _MEMBERSHIPS.first(conn, actor, few_max + 1) or (0, 0)
     values = [me, *asked, *([containing(folded(search))] if search else ()), *these(among)]
-    if memberships > few_max or wanted.every or wanted.opened or wanted.few:
+    many = memberships > few_max and not wanted.pinned
+    if many or wanted.every or wanted.opened or wanted.few:
         rows = _list_of(wanted, few=False).all(conn, *values)
         if len(rows) == asked[3] or not wanted.bounded:
             return rows
@@ -387,6 +391,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
     brief: bool = False
     every: bool = False
     opened: bool = False
+    pinned: bool = False
     few: bool = False
 
     def page(self, found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -447,7 +452,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
     @property
     def _of_all(self) -> bool:
         """Whether open rooms are looked at, too, of which the actor may be no member."""
-        return not (self.own or self.deleted or self.hidden or self.archived)
+        return not (self.own or self.deleted or self.hidden or self.archived or self.pinned)
 
     @property
     def bounded(self) -> bool:
@@ -486,9 +491,10 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
     def _wished(self) -> list[ColumnElement[bool]]:
         """What a membership must be by its member's wish."""
-        if self.hidden is None:
-            return []
-        return [_hidden if self.hidden else not_(_hidden)]
+        wished: list[ColumnElement[bool]] = [member_has_pinned] if self.pinned else []
+        return (
+            wished if self.hidden is None else [*wished, _hidden if self.hidden else not_(_hidden)]
+        )
 
     def _left_out(self, source: FromClause) -> ColumnElement[bool]:
         """Whether the actor was removed from an open room, or hides it."""
@@ -542,6 +548,7 @@ def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...
                 bool(row.muted),
                 bool(row.hidden),
                 row.role is not None and not row.kept_out,
+                bool(row.pinned),
             )
             for row in rows
         ]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Table,
     and_,
     bindparam,
     func,
@@ -28,10 +29,13 @@ from palaver.store.schema import (
     events,
     members,
     messages as messages_table,
+    pins,
+    reactions,
     room_is_live,
     room_is_opened,
     room_is_shown,
     rooms,
+    stars,
 )
 
 SPAN_MAX = 500
@@ -106,12 +110,38 @@ _AUTHORS = among(
     .join(actors, or_(actors.c.key == _its.c.key, actors.c.became_key == _its.c.key)),
     _its.c.id,
 )
-_HITS = ListStatement(
+AT_PLACES = ListStatement(
     lambda names: messages.selected(_m.room_key, _m.author_key).where(
         or_(*[and_(_m.room_key == bindparam(key), _m.seq == bindparam(seq)) for key, seq in names])
     ),
     width=2,
 )
+_me = select(actors.c.key).where(actors.c.id == bindparam("by")).scalar_subquery()
+
+
+def _marked(table: Table, *more: ColumnElement[bool]) -> ListStatement:
+    """Those of some places that have a row in a table of marks."""
+    its = table.c
+    return ListStatement(
+        lambda names: select(its.room_key, its.seq).where(
+            *more,
+            or_(
+                *[
+                    (its.room_key == bindparam(key)) & (its.seq == bindparam(seq))
+                    for key, seq in names
+                ]
+            ),
+        ),
+        *(["by"] if more else []),
+        width=2,
+    )
+
+
+_MARKED = {
+    "pinned": _marked(pins),
+    "starred": _marked(stars, stars.c.actor_key == _me),
+    "reaction": _marked(reactions),
+}
 
 
 class Source(Struct, frozen=True):
@@ -182,15 +212,23 @@ def seen(
     actor: ActorId,
     known: Mapping[int, Readable | None],
     count: int,
+    marks: Collection[str] = (),
 ) -> Looked:
-    """The first `count` messages at keys of rooms and seqs that an actor may read, as they are now."""
+    """The first `count` messages at keys of rooms and seqs that an actor may read, as they are now.
+
+    Of these those alone that have all `marks`.
+    """
     rooms = _known(conn, {key for key, _ in places}, actor, known)
     found: dict[tuple[int, int], Message] = {}
     may = [at for at, place in enumerate(places) if rooms[place[0]] is not None]
     upto = may[count] if count < len(may) else len(places)
     here = [places[at] for at in may[:count]]
+    for mark in marks:
+        asker = (actor,) if mark == "starred" else ()
+        have = {(row.room_key, row.seq) for row in _MARKED[mark].all(conn, here, *asker)}
+        here = [place for place in here if place in have]
     for start in range(0, len(here), SPANS_MAX):
-        for row in _HITS.all(conn, here[start : start + SPANS_MAX]):
+        for row in AT_PLACES.all(conn, here[start : start + SPANS_MAX]):
             room = rooms[row.room_key]
             assert room is not None, "only what may be read is asked for"
             found[row.room_key, row.seq] = messages.message_of(room.id, row)
@@ -206,13 +244,14 @@ def seen_and_beyond(
     only: Collection[int] | None,
     position: int,
     events_max: int,
+    marks: Collection[str] = (),
 ) -> Looked:
     """The same, and of `only` these rooms, or all, what happened beyond a position of the feed (`feed.beyond`)."""
     spans, whole = feed.beyond(conn, position, events_max)
     spans = [span for span in spans if only is None or span[0] in only]
     rooms = _known(conn, {key for key, _, _ in spans}, actor, {})
     beyond = in_spans(conn, [span for span in spans if rooms[span[0]] is not None])
-    looked = seen(conn, places, actor, rooms, count)
+    looked = seen(conn, places, actor, rooms, count, marks)
     return replace(looked, beyond=beyond, whole=whole)
 
 

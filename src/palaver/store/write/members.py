@@ -18,7 +18,7 @@ from palaver.store.engine.statement import matching, updating
 from palaver.store.read.actors import id_of
 from palaver.store.read.agents import get, own
 from palaver.store.read.profiles import withheld
-from palaver.store.schema import actors, member_is_in, member_is_owner, members
+from palaver.store.schema import actors, member_has_pinned, member_is_in, member_is_owner, members
 from palaver.store.write.audit import audit
 from palaver.store.write.command import RoomCommand
 from palaver.store.write.people.credentials import KeepOnce
@@ -46,6 +46,12 @@ _SPEAKS = matching(select(members.c.speaks), *_MEMBER)
 _SET_SPEAKS = updating(_MEMBER, "speaks")
 _SET_SETTINGS = updating(_MEMBER, "settings_seq")
 _SET_MUTED = updating(_MEMBER, "muted")
+_SET_PINNED = updating(_MEMBER, "pinned")
+_PINNED = matching(
+    select(members.c.room_key).where(member_has_pinned, member_is_in), members.c.actor_key
+)
+PINNED_MAX = 50
+"""So many chats has somebody on top of their list."""
 _SET_HIDDEN = updating(_MEMBER, "hidden_seq")
 
 
@@ -204,23 +210,30 @@ class TransferRoom(RoomCommand[bool], frozen=True, kw_only=True):
 
 
 class SetMembership(RoomCommand[None], frozen=True, kw_only=True):
-    """Mutes or hides a room for one of its members; None: stays as it is. A hidden room is shown again by new words.
+    """Mutes, hides or pins a room for one of its members; None: stays as it is. A hidden one comes back by new words.
 
-    In an open room this makes a member. Writes no event but that. Refused: `room_not_found`.
+    In an open room this makes a member. Writes no event but that. Refused: `room_not_found`, `too_many_marks`.
     """
 
     by: ActorId
     muted: bool | None = None
     hidden: bool | None = None
+    pinned: bool | None = None
 
     def apply(self, tx: Transaction) -> None:
         room, by = tx.room(self.room), tx.actor(self.by)
         tx.check(Action.MEMBERSHIP, room, by)
         assert by is not None, "who sees the room is somebody"
+        there = _PINNED.column(tx.conn, by.key) if self.pinned else []
+        if len(there) >= PINNED_MAX and room.key not in there:
+            most = f"You have {PINNED_MAX} pinned chats, as many as you may: take one off."
+            raise Refused(Code.TOO_MANY_MARKS, most)
         if tx.role(room, by) is None:
             _come_in(tx, room, by)
         if self.muted is not None:
             _SET_MUTED.run(tx.conn, self.muted or None, room.key, by.key)
+        if self.pinned is not None:
+            _SET_PINNED.run(tx.conn, self.pinned or None, room.key, by.key)
         if self.hidden is not None:
             _SET_HIDDEN.run(tx.conn, room.seq if self.hidden else None, room.key, by.key)
 

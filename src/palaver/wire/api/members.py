@@ -76,6 +76,7 @@ class Wishes(Given):
 
     muted: bool | None = None
     hidden: bool | None = None
+    pinned: bool | None = None
 
 
 @shapes.explained
@@ -183,8 +184,8 @@ class Members:
 
     @call("PATCH", "/me/rooms/{room}", Action.MEMBERSHIP)
     async def wish(self, me: Me, room: RoomId, body: Wishes) -> shapes.Room:
-        """Mutes or hides a room, for oneself."""
-        wished = await self._core.members.wish(me, room, muted=body.muted, hidden=body.hidden)
+        """Mutes, hides or pins a room, for oneself: on top of one's list, where 50 may stand."""
+        wished = await self._core.members.wish(me, room, **body.model_dump())
         return shapes.room(wished)
 
 

@@ -116,6 +116,28 @@ class Events(TypedDict):
     epoch: str
 
 
+class Pins(TypedDict):
+    """Messages that are pinned."""
+
+    messages: list[shapes.Message]
+
+
+@explained
+class Starred(TypedDict):
+    """A message that one has starred."""
+
+    message: shapes.Message
+    title: str
+    """Of its room; "" where it has none."""
+
+
+class StarredPage(TypedDict):
+    """A page of them."""
+
+    starred: list[Starred]
+    next: str | None
+
+
 class Notices(TypedDict):
     """What is told among the messages, and of whom it tells."""
 
@@ -385,6 +407,44 @@ class Messages:
     async def unreact(self, me: Me, message: MessageId, emoji: str) -> None:
         """Takes one's reaction away."""
         await self._core.chat.react(me, message, emoji, there=False)
+
+    @call("PUT", "/messages/{message}/pin", Action.WRITE, use=Use.MESSAGES, status=204)
+    async def pin(self, request: Request, me: Me, message: MessageId) -> None:
+        """Pins a message for all who read its room; a second time changes nothing."""
+        take_by(request.scope, me)
+        await self._core.chat.pin(me, message)
+
+    @call("DELETE", "/messages/{message}/pin", Action.WRITE, status=204)
+    async def unpin(self, me: Me, message: MessageId) -> None:
+        """Pins it no more."""
+        await self._core.chat.pin(me, message, there=False)
+
+    @call("GET", "/rooms/{room}/pins", Action.READ)
+    async def pins(self, me: Me, room: RoomId) -> Pins:
+        """The messages that are pinned in a room, the last pinned first; at most 100."""
+        return {"messages": [shapes.message(one) for one in await self._core.chat.pins(me, room)]}
+
+    @call("PUT", "/messages/{message}/star", Action.READ, use=Use.MESSAGES, status=204)
+    async def star(self, request: Request, me: Me, message: MessageId) -> None:
+        """Stars a message for oneself, which nobody else sees; a second time changes nothing."""
+        take_by(request.scope, me)
+        await self._core.chat.star(me, message)
+
+    @call("DELETE", "/messages/{message}/star", Action.READ, status=204)
+    async def unstar(self, me: Me, message: MessageId) -> None:
+        """Stars it no more."""
+        await self._core.chat.star(me, message, there=False)
+
+    @call("GET", "/starred", ServerAct.ROOMS)
+    async def starred(
+        self, me: Me, *, limit: Limit = LIMIT_DEFAULT, cursor: str | None = None
+    ) -> StarredPage:
+        """What one has starred and may read, the last starred first; a page before the last may be short."""
+        found, following = await self._core.chat.starred(me, limit=limit, cursor=cursor)
+        told: list[Starred] = [
+            {"message": shapes.message(one), "title": title} for one, title in found
+        ]
+        return {"starred": told, "next": following}
 
     @call("GET", "/exchanges/{exchange}", Action.READ)
     async def exchange(self, me: Me, exchange: ExchangeId) -> Exchange:

@@ -142,12 +142,13 @@ class Rooms:
         hidden: bool = False,
         archived: bool | None = None,
         open: bool = False,  # noqa: A002  as the query names it
+        pinned: bool = False,
     ) -> RoomList:
         """The rooms, by last activity; `search` in titles, at most 200 characters.
 
         `deleted`: instead what can be restored; `hidden`: instead what one hides, until something is said there.
         `archived`: without those that are, or these alone. `open`: instead those that their owners opened, and that
-        one may join.
+        one may join. `pinned`: those alone that one has on top of one's list.
         """
         shown = None if deleted else hidden
         found, following = await self._core.rooms.listing(
@@ -159,6 +160,7 @@ class Rooms:
             hidden=shown,
             archived=archived,
             opened=open,
+            pinned=pinned,
         )
         return {"rooms": [shapes.room(one) for one in found], "next": following}
 

@@ -401,6 +401,26 @@ class Connection(Struct, eq=False):
         """Takes one's reaction away."""
         await self.core.chat.react(self.actor, msg, emoji, there=False)
 
+    @call("frame", "pin", Action.WRITE, use=Use.MESSAGES)
+    async def pin(self, msg: MessageId) -> None:
+        """Pins a message for all who read its room."""
+        await self.core.chat.pin(self.actor, msg)
+
+    @call("frame", "unpin", Action.WRITE)
+    async def unpin(self, msg: MessageId) -> None:
+        """Pins it no more."""
+        await self.core.chat.pin(self.actor, msg, there=False)
+
+    @call("frame", "star", Action.READ, use=Use.MESSAGES)
+    async def star(self, msg: MessageId) -> None:
+        """Stars a message for oneself."""
+        await self.core.chat.star(self.actor, msg)
+
+    @call("frame", "unstar", Action.READ)
+    async def unstar(self, msg: MessageId) -> None:
+        """Stars it no more."""
+        await self.core.chat.star(self.actor, msg, there=False)
+
     @call("frame", "stop", Action.TAKE_BACK)
     async def stop(self, turn: TurnId) -> None:
         """Stops an answer; what came of it is stored."""

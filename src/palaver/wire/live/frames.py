@@ -99,6 +99,15 @@ class ReadMark(TypedDict):
     seq: int
 
 
+class OwnNotice(TypedDict):
+    """What is the same person's alone has changed in a room: a star at `seq`; or how they have it."""
+
+    t: Literal["own"]
+    room: str
+    seq: NotRequired[int]
+    starred: NotRequired[bool]
+
+
 class Draft(TypedDict):
     """A message that the server keeps while its database is away."""
 
@@ -261,7 +270,9 @@ SubReply = SubResume | SubReset
 Reply = SubReply | Ack | Welcome | Ok | TurnEnded
 _Told = HereNotice | Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice
 _Streamed = StreamOpened | StreamDelta | StreamEnded | TurnAsked | TurnStopped
-Push = Happened | SubReply | _Streamed | Drafted | Typing | ReadMark | _Told | ErrorFrame
+Push = (
+    Happened | SubReply | _Streamed | Drafted | Typing | ReadMark | OwnNotice | _Told | ErrorFrame
+)
 
 
 def encode(item: items.Item) -> bytes:
@@ -303,6 +314,9 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
             return RoomNotice(t="room", room=room, seq=seq, at=at, new=new, k=kinds)
         case items.ReadMark():
             return {"t": "read", "room": item.room, "seq": item.seq}
+        case items.OwnChanged(seq=seq):
+            own = OwnNotice(t="own", room=item.room)
+            return own if seq is None else {**own, "seq": seq, "starred": item.starred}
         case items.Drafted():
             return _draft(item)
         case items.Settled():

@@ -1,10 +1,10 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/`, `/r/…`, `/settings/…`, `/admin/…`, `/agents/…`, `/search`, `/archive` and `/deleted` are the page's
-own and get its one document; `/device`, `/invite`, `/reset` and `/setup`, where links lead, `/sign-in` and `/sign-up`
-small ones of their own. Whoever opens an address that nothing is at gets the page's document with a 404. A program gets
-the problem document. Where the page was not built, a page says what to do.
+by its ETag. `/`, `/r/…`, `/settings/…`, `/admin/…`, `/agents/…`, `/search`, `/archive`, `/deleted` and `/starred` are
+the page's own and get its one document; `/device`, `/invite`, `/reset` and `/setup`, where links lead, `/sign-in` and
+`/sign-up` small ones of their own. Whoever opens an address that nothing is at gets the page's document with a 404. A
+program gets the problem document. Where the page was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
 """
@@ -114,6 +114,7 @@ class Page:
     @call("GET", "/search", ServerAct.PUBLIC)
     @call("GET", "/archive", ServerAct.PUBLIC)
     @call("GET", "/deleted", ServerAct.PUBLIC)
+    @call("GET", "/starred", ServerAct.PUBLIC)
     async def document(self, request: Request) -> Response:
         """The page's one document."""
         return await self._document("/index.html", request)

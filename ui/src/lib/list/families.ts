@@ -7,9 +7,9 @@ import type { Room } from '../protocol'
 
 const DEPTH_MAX = 20
 
-/** The chat out of which this one came. */
+/** The chat under which this one stands: out of which it came, unless it is pinned. */
 export function parentOf(room: Room | undefined): string | null {
-  return room?.parent ?? null
+  return room?.pinned ? null : (room?.parent ?? null)
 }
 
 export class Families {

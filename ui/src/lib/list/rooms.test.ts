@@ -12,7 +12,7 @@ const at = (minute: number) => `2026-11-20T20:${String(minute).padStart(2, '0')}
 
 async function setUp(all: Room[], watched: string | null = null) {
   const api = {
-    rooms: vi.fn((query: { limit: number; cursor?: string | null; search?: string }) => {
+    rooms: vi.fn((query: { limit: number; cursor?: string | null; search?: string; pinned?: boolean }) => {
       const found = all.filter((candidate) => candidate.title.includes(query.search ?? ''))
       return Promise.resolve({ rooms: found.sort((a, b) => (a.active_at < b.active_at ? 1 : -1)), next: null as string | null })
     }),
@@ -39,6 +39,24 @@ test('what is said moves a room up and counts as unread, at most a hundred', asy
   expect(rooms.get('b')?.unread).toBe(3)
   rooms.notice(notice('b', { new: 500 }))
   expect(rooms.get('b')?.unread).toBe(100)
+})
+
+test('what is pinned stands on top, out of its family, also where it is not among the newest', async () => {
+  const { rooms, api } = await setUp([room('a', { active_at: at(3) }), room('b', { active_at: at(2), parent: 'a' })])
+  expect(rooms.isChild('b')).toBe(true)
+  const old = room('old', { active_at: at(1), pinned: true })
+  api.rooms.mockImplementation(({ pinned }: { pinned?: boolean }) =>
+    Promise.resolve(pinned ? { rooms: [old], next: null } : { rooms: [rooms.get('a')!], next: 'more' as string | null }),
+  )
+  rooms.put({ ...rooms.get('b')!, pinned: true })
+  expect(rooms.slice('pinned', 0, 9).map(({ id }) => id)).toEqual(['b'])
+  expect(rooms.isChild('b')).toBe(false)
+  await rooms.refresh()
+  expect(rooms.slice('pinned', 0, 9).map(({ id }) => id)).toEqual(['old'])
+  expect(rooms.isChild('b')).toBe(true)
+  expect(groupsOf(rooms, new Date(at(50)), false)[0]).toMatchObject({ name: 'Pinned', start: 0, end: 1 })
+  rooms.put({ ...old, pinned: false })
+  expect(rooms.count('pinned')).toBe(0)
 })
 
 test('a crowd of new rooms is asked for together', async () => {
@@ -189,10 +207,12 @@ test("everyone's room is there, however many others were active later", async ()
   const everyones = room('r_00000000000070008000006c6f626279', { active_at: at(0), visibility: 'open' })
   const { api } = await setUp([everyones])
   const fresh = new Rooms(api, () => false)
-  api.rooms.mockResolvedValueOnce({ rooms: [room('r9', { active_at: at(9) })], next: 'two' })
+  const newest = () =>
+    api.rooms.mockResolvedValueOnce({ rooms: [room('r9', { active_at: at(9) })], next: 'two' }).mockResolvedValueOnce({ rooms: [], next: null })
+  newest()
   await fresh.refresh()
   expect(fresh.slice('shared', 0, 9)).toEqual([everyones])
-  api.rooms.mockResolvedValueOnce({ rooms: [room('r9', { active_at: at(9) })], next: 'two' })
+  newest()
   await fresh.refresh()
   expect([fresh.count('shared'), api.room.mock.calls.length]).toEqual([1, 1])
 })

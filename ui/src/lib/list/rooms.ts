@@ -16,12 +16,12 @@ import { REDUCERS } from '../room/reducers'
 import { isEveryones } from '../room/rights'
 
 export interface RoomsApi {
-  rooms(query: { limit: number; cursor?: string | null; search?: string; archived?: boolean }): Promise<RoomsPage>
+  rooms(query: { limit: number; cursor?: string | null; search?: string; archived?: boolean; pinned?: boolean }): Promise<RoomsPage>
   room(id: string): Promise<Room>
 }
 
-/** Where in the list a chat stands: with everyone's, one's own, or those that programs made. */
-export type Section = 'shared' | 'own' | 'programs'
+/** Where in the list a chat stands: on top, with everyone's, one's own, or those that programs made. */
+export type Section = 'pinned' | 'shared' | 'own' | 'programs'
 
 /** A chat and its place: the time that it is ordered by, and the chat under which it stands. */
 interface Entry {
@@ -30,10 +30,11 @@ interface Entry {
   under: Entry | null
 }
 
-const SECTIONS: readonly Section[] = ['shared', 'own', 'programs']
+const SECTIONS: readonly Section[] = ['pinned', 'shared', 'own', 'programs']
 /** The room that everyone is in and that each list begins with, however long nothing was said there. */
 const LOBBY = 'r_00000000000070008000006c6f626279'
 const PAGE_ROOMS = 40
+const PINNED_MAX = 50
 const UNREAD_MAX = 100
 const ASKED_MAX = 8
 const ASKED_MS = 2000
@@ -66,7 +67,7 @@ export class Rooms {
   constructor(api: RoomsApi, isWatched: (room: string) => boolean, before: (a: Entry, b: Entry) => boolean = newestFirst) {
     this.#api = api
     this.#isWatched = isWatched
-    this.#sections = { shared: new Ordered(before), own: new Ordered(before), programs: new Ordered(before) }
+    this.#sections = { pinned: new Ordered(before), shared: new Ordered(before), own: new Ordered(before), programs: new Ordered(before) }
   }
 
   get(id: string): Room | undefined {
@@ -189,7 +190,13 @@ export class Rooms {
     this.#take(page.rooms)
     if (!this.loaded || page.next === null) this.#next = page.next
     this.loaded = true
-    if (page.next !== null && !this.get(LOBBY)) await this.reload(LOBBY)
+    if (page.next !== null) {
+      const top = await this.#api.rooms({ limit: PINNED_MAX, archived: false, pinned: true })
+      const pinned = new Set(top.rooms.map((room) => room.id))
+      for (const { room } of [...this.#entries.values()]) if (room.pinned && !pinned.has(room.id)) this.#set({ ...room, pinned: false })
+      this.#take(top.rooms)
+      if (!this.get(LOBBY)) await this.reload(LOBBY)
+    }
     this.changed.emit()
   }
 
@@ -253,7 +260,7 @@ export class Rooms {
       return
     }
     const room = this.get(notice.room)
-    const kinds = notice.k.filter((kind) => !kind.startsWith('reaction.'))
+    const kinds = notice.k.filter((kind) => !/^reaction|pinned$/.test(kind))
     if (room && kinds.length === 0) {
       this.put({ ...room, seq: Math.max(room.seq, notice.seq) })
       return
@@ -390,7 +397,7 @@ function countOf(room: Room | undefined): number {
 }
 
 function sectionOf(room: Room): Section {
-  return room.door ? 'programs' : isEveryones(room) ? 'shared' : 'own'
+  return room.pinned ? 'pinned' : room.door ? 'programs' : isEveryones(room) ? 'shared' : 'own'
 }
 
 /** What stands under a chat comes after it, in an order of its own. */

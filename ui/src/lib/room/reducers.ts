@@ -19,6 +19,8 @@ export interface Messages {
   delete(deleted: boolean): void
   /** Somebody came, went, or has another name or role. */
   members(): void
+  /** Something was pinned, or is not any more. */
+  pinned(): void
   /** It is told among the messages. */
   note(event: RoomEvent): void
 }
@@ -55,6 +57,13 @@ const REACTED: Reducer = {
   },
 }
 
+const PINNED: Reducer = {
+  log: (messages, { d, k }) => {
+    messages.change(String(d.msg), (message) => ({ ...message, pinned: k === 'message.pinned' }))
+    messages.pinned()
+  },
+}
+
 export const REDUCERS: Readonly<Record<string, Reducer>> = {
   'message.created': {
     log: (messages, { d }) => messages.add(d as unknown as Message),
@@ -65,6 +74,8 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     log: (messages, { d, at }) => messages.change(String(d.msg), (message) => ({ ...message, text: '', deleted_at: at })),
   },
   'message.restored': { log: (messages, { d }) => messages.reload(Number(d.seq)) },
+  'message.pinned': PINNED,
+  'message.unpinned': PINNED,
   'reaction.added': REACTED,
   'reaction.removed': REACTED,
   'member.joined': CHANGED,

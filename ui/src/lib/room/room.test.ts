@@ -164,6 +164,16 @@ describe('order', () => {
     expect(log.messages[1]).not.toHaveProperty('reactions')
   })
 
+  test('a pin is told by its event, and a star by this person’s own word', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'message.pinned', { msg: 'm_2', seq: 2 }))
+    log.star(2, true)
+    expect([log.messages[1]!.pinned, log.messages[1]!.starred, log.pins]).toEqual([true, true, 1])
+    log.applyEvent(event(5, 'message.unpinned', { msg: 'm_2', seq: 2 }))
+    log.star(2, false)
+    expect([log.messages[1]!.pinned, log.messages[1]!.starred, log.pins]).toEqual([false, false, 2])
+  })
+
   test('a restored message gets its text back from the server', async () => {
     const { log } = opened(1, 3)
     log.applyEvent(event(4, 'message.deleted', { msg: 'm_2', seq: 2 }))

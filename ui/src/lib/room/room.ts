@@ -50,6 +50,8 @@ export class RoomLog {
   live = false
   /** Since when there is no connection. */
   lostAt: string | null = null
+  /** How often something was pinned, or not any more, since it is open. */
+  pins = 0
   loading: 'older' | 'newer' | 'place' | null = null
   failed = false
   /** Why the room cannot be shown: the code of the refusal. */
@@ -70,6 +72,7 @@ export class RoomLog {
     clear: (upto) => this.#clear(upto),
     delete: (deleted) => (this.problem = deleted ? DELETED : null),
     members: () => this.members.happened(),
+    pinned: () => (this.pins += 1),
   }
 
   constructor(id: string, load: LoadMessages, loadMembers: LoadMembers, loadNotices: LoadNotices, onHole: () => void) {
@@ -169,6 +172,13 @@ export class RoomLog {
       return
     }
     this.#apply(event)
+    this.changed.emit()
+  }
+
+  /** This person has starred the message at `seq`, here or elsewhere, or not any more. */
+  star(seq: number, starred: boolean): void {
+    const one = this.messages.find((message) => message.seq === seq)
+    if (one) this.#change(one.id, (message) => ({ ...message, starred }))
     this.changed.emit()
   }
 

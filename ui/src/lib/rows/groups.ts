@@ -35,6 +35,7 @@ export function groupsOf(rooms: Rooms, now: Date, allPrograms: boolean, open: st
   const add = (name: string, section: Section, start: number, end: number): void => {
     if (end > start) made.push({ name, section, start, end })
   }
+  add(texts.list.pinned, 'pinned', 0, rooms.count('pinned'))
   add(texts.list.shared, 'shared', 0, rooms.count('shared'))
   let start = 0
   for (const { name, from } of periods(now)) {

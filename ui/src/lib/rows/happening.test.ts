@@ -16,6 +16,8 @@ test('each moment is told by who did what', () => {
   expect(told('message.restored', {}, ADA, 'u_ada')).toBe('You restored a message')
   expect(told('room.renamed', { title: 'Lisbon' })).toBe('Ada named this chat “Lisbon”')
   expect(told('room.renamed', { title: 'Lisbon' }, null)).toBe('This chat was named “Lisbon”')
+  expect(told('message.pinned', {})).toBe('Ada pinned a message')
+  expect(told('message.unpinned', {})).toBe('Ada took a pinned message off')
   expect(told('reaction.added', { emoji: '🎉' })).toBe('Ada reacted with 🎉')
   expect(told('reaction.removed', { emoji: '🎉' })).toBe('Ada took 🎉 back')
   expect(told('room.created', { title: '' }, null)).toBe('Somebody began this chat')

@@ -1,5 +1,6 @@
 /** What happened at one moment of a chat, in words. */
 import type { Then } from '../protocol'
+import { marks } from '../texts-chat'
 import { later } from '../texts-later'
 import { isolated } from '../words/isolated'
 import { noticeOf } from './notices'
@@ -14,6 +15,8 @@ export function happening({ seq, at, k, by, d }: Then, me: string, nameOf: (acto
     case 'message.edited': return say.edited(who)
     case 'message.deleted': return say.deleted(who)
     case 'message.restored': return say.restored(who)
+    case 'message.pinned': return marks.happened(who)
+    case 'message.unpinned': return marks.ended(who)
     case 'reaction.added': return say.reacted(who, String(d.emoji))
     case 'reaction.removed': return say.unreacted(who, String(d.emoji))
     case 'room.created': return say.began(who)

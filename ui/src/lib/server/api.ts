@@ -17,6 +17,7 @@ export interface RoomsQuery {
   deleted?: boolean
   hidden?: boolean
   archived?: boolean
+  pinned?: boolean
 }
 
 const MEMBERS = 100
@@ -38,7 +39,7 @@ export class Api extends Calls {
     const search = new URLSearchParams({ limit: String(query.limit) })
     if (query.cursor) search.set('cursor', query.cursor)
     if (query.search) search.set('search', query.search)
-    for (const one of ['deleted', 'hidden', 'archived'] as const) if (query[one] !== undefined) search.set(one, String(query[one]))
+    for (const one of ['deleted', 'hidden', 'archived', 'pinned'] as const) if (query[one] !== undefined) search.set(one, String(query[one]))
     return this.call('GET', `/rooms?${search}`)
   }
 

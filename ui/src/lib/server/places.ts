@@ -35,7 +35,7 @@ export async function archive({ api, rooms }: Session, room: string, archived: b
 }
 
 /** One's own wishes, of which nobody else hears. */
-export async function wish({ api, rooms }: Session, room: string, wishes: { muted?: boolean; hidden?: boolean }): Promise<void> {
+export async function wish({ api, rooms }: Session, room: string, wishes: { muted?: boolean; hidden?: boolean; pinned?: boolean }): Promise<void> {
   rooms.put(await api.call<Room>('PATCH', `/me${one(room)}`, wishes))
 }
 

@@ -22,6 +22,7 @@ from palaver.store.schema import (
     prefixes,
     prompts,
     rooms,
+    stars,
     tickets,
 )
 from palaver.store.write.actors import known_actor
@@ -62,6 +63,18 @@ _KNOWN_ROOMS = Statement(
     ),
     *("new", "old"),
 )
+_known = stars.alias("known")
+_KNOWN_STARS = Statement(
+    delete(stars).where(
+        stars.c.actor_key == bindparam("old"),
+        select(_known.c.key)
+        .where(_known.c.actor_key == bindparam("new"))
+        .where(_known.c.room_key == stars.c.room_key, _known.c.seq == stars.c.seq)
+        .correlate(stars)
+        .exists(),
+    ),
+    *("new", "old"),
+)
 _LINKS = matching(delete(tickets).where(tickets.c.room_key.is_(None)), tickets.c.actor_key)
 
 
@@ -80,6 +93,7 @@ _MOVING = (
     _moving(client_rooms, "actor_key", "digest"),
     _moving(tickets, "id"),
     _moving(keys, "id"),
+    _moving(stars, "key"),
 )
 
 
@@ -126,7 +140,8 @@ class Claim(Audited[bool], frozen=True, kw_only=True):
             _bring(tx, tx.room(room, deleted_too=True), guest, account)
         _LINKS.run(tx.conn, guest.key)
         revoke_keys(tx, guest.id, Scope.ADMIN if self.by is None else None)
-        _KNOWN_ROOMS.run(tx.conn, account.key, guest.key)
+        for known in (_KNOWN_ROOMS, _KNOWN_STARS):
+            known.run(tx.conn, account.key, guest.key)
         moved = [moving.run(tx.conn, account.key, guest.key) for moving in _MOVING]
         if PART_MAX in moved or SHARED.column(tx.conn, guest.id):
             return False

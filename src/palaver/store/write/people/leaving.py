@@ -42,6 +42,7 @@ from palaver.store.schema import (
     profiles,
     prompts,
     sessions,
+    stars,
     tickets,
     webhooks,
 )
@@ -79,7 +80,10 @@ _FORGET_KEYS = Statement(
     .values(name="", revoked_ms=func.coalesce(keys.c.revoked_ms, bindparam("now_ms"))),
     *("now_ms", "its_key"),
 )
-_ITS = (tickets.c.actor_key, identities.c.actor_key, prompts.c.actor_key, profiles.c.owner_key)
+_ITS = (
+    *(table.c.actor_key for table in (tickets, identities, prompts, stars)),
+    profiles.c.owner_key,
+)
 _ITS_WEBHOOKS = select(webhooks.c.key).where(webhooks.c.owner_key == bindparam("its_key"))
 _TAKE = [
     Statement(delete(deliveries).where(deliveries.c.webhook_key.in_(_ITS_WEBHOOKS)), "its_key"),
