@@ -263,7 +263,7 @@ class Walk(Struct, kw_only=True):
         keys = [one[1:] for one in places]
         marks = self.query.traits & MARKS
         looked = await self.store.read(
-            search.seen, keys, self.scope.actor, self._rooms, step, marks
+            search.seen, keys, self.scope.actor, self._rooms, step, marks=marks
         )
         self._rooms = looked.known
         return await self._hits(places[: looked.upto], looked.messages, count)

@@ -212,6 +212,7 @@ def seen(
     actor: ActorId,
     known: Mapping[int, Readable | None],
     count: int,
+    *,
     marks: Collection[str] = (),
 ) -> Looked:
     """The first `count` messages at keys of rooms and seqs that an actor may read, as they are now.
@@ -251,7 +252,7 @@ def seen_and_beyond(
     spans = [span for span in spans if only is None or span[0] in only]
     rooms = _known(conn, {key for key, _, _ in spans}, actor, {})
     beyond = in_spans(conn, [span for span in spans if rooms[span[0]] is not None])
-    looked = seen(conn, places, actor, rooms, count, marks)
+    looked = seen(conn, places, actor, rooms, count, marks=marks)
     return replace(looked, beyond=beyond, whole=whole)
 
 
