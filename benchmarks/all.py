@@ -26,6 +26,7 @@ NAMES = (
     "oversight",
     "speaking",
     "search",
+    "branches",
 )
 
 

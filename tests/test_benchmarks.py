@@ -34,6 +34,7 @@ TARGETS = {
     "oversight": {"T27"},
     "speaking": {"T28"},
     "search": {"T17"},
+    "branches": set[str](),
 }
 OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 2)
 """`./test` runs so many of them, others each day; `./test torture` runs all."""

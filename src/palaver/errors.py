@@ -63,6 +63,8 @@ class Code(StrEnum):
     NOT_EDITABLE = "not_editable", 409
     EDIT_CONFLICT = "edit_conflict", 409
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
+    BRANCH_NOT_FOUND = "branch_not_found", 404
+    BRANCH_NEEDED = "branch_needed", 409
     TURN_ENDED = "turn_ended", 409
     TURN_TAKEN = "turn_taken", 409
     ROOM_PROTECTED = "room_protected", 409

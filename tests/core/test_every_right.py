@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import pytest
 from tests.core.conftest import Running
@@ -40,6 +41,13 @@ from palaver.store import write
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
 from palaver.store.write.agents import AgentCommand
+from palaver.store.write.branches import (
+    BranchCommand,
+    LookAt,
+    NameBranch,
+    SetBranchDeleted,
+    SetMainBranch,
+)
 from palaver.store.write.clearing import ClearRoom, UnclearRoom
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.consumers import MoveFeed
@@ -81,7 +89,16 @@ ROOMS = {
     "opened to readers": Kind(Visibility.OPEN, None, OpenTo.PEOPLE, MemberRole.READER),
     "opened to guests": Kind(Visibility.OPEN, None, OpenTo.EVERYONE, MemberRole.MEMBER),
 }
-BASES = {Command, RoomCommand, MessageCommand, Audited, AgentCommand, OfProfile, OfWebhook}
+BASES = {
+    Command,
+    RoomCommand,
+    MessageCommand,
+    BranchCommand,
+    Audited,
+    AgentCommand,
+    OfProfile,
+    OfWebhook,
+}
 KINDS = ["person", "guest", "agent", "system"]
 ASKED_FOR = ["guest", "account"]
 """To whom an owner opens a room."""
@@ -106,6 +123,11 @@ TRIED = {
     "ChangeSettings",
     "SetRoomDeleted",
     "MarkRead",
+    "LookAt",
+    "SetMainBranch",
+    "NameBranch",
+    "SetBranchDeleted",
+    "ForkRoom",
     "AddMember",
     "RemoveMember",
     "LeaveRoom",
@@ -348,6 +370,11 @@ async def reads(case: Case) -> None:
         lambda: core.access.turn(actor, case.turn.id),
         absent=Code.TURN_NOT_FOUND,
     )
+    await case.expect(Action.READ, lambda: core.branches.listing(actor, room))
+    await case.expect(Action.READ, lambda: case.write(LookAt(room=room, actor=actor.id, branch=0)))
+    await case.expect(
+        Action.READ, lambda: core.rooms.fork(actor, case.theirs), absent=Code.MESSAGE_NOT_FOUND
+    )
     with core.chat.reader(actor) as reader:
         await case.expect(Action.READ, lambda: reader.subscribe(room))
     await case.expect(Action.READ, lambda: core.rooms.create(actor, parent=room))
@@ -378,6 +405,10 @@ async def writes(case: Case) -> None:
     )
     await case.expect(
         Action.WRITE, lambda: core.chat.send(actor, room, text="x", cid=None, answers=False)
+    )
+    await case.expect(
+        Action.WRITE,
+        lambda: core.chat.send(actor, room, text="x", cid=None, after=0, answers=False),
     )
     await case.expect(Action.WRITE, lambda: core.chat.typing(actor, room))
     for there in (True, False):
@@ -411,6 +442,21 @@ async def takes_back(case: Case) -> None:
     deleting = SetMessageDeleted(message=case.theirs, by=actor.id, deleted=True)
     asking = RetryTurn(message=case.answer, by=actor.id, goes_on=True)
     await case.expect(Action.TAKE_BACK, lambda: case.write(asking))
+    beside = RetryTurn(message=case.answer, by=actor.id, beside=True)
+    await case.expect(Action.ASK, lambda: case.write(beside))
+    for by in (case.founder, actor):
+        if by is not actor or case.own is not None:
+            begun = await core.chat.send(by, case.room, text="x", cid=None, after=0, answers=False)
+            assert begun.message is not None
+            named: dict[str, Any] = {
+                "room": case.room,
+                "by": actor.id,
+                "branch": begun.message.branch,
+            }
+            for command in (NameBranch(**named, name="x"), SetBranchDeleted(**named, deleted=True)):
+                await case.expect(
+                    Action.TAKE_BACK, lambda one=command: case.write(one), own=by is actor
+                )
     await case.expect(Action.TAKE_BACK, lambda: core.access.may_stop(actor, case.turn))
     await case.expect(
         Action.TAKE_BACK,
@@ -479,14 +525,14 @@ async def leaves(case: Case) -> None:
 
 
 async def governs(case: Case) -> None:
-    core, actor, room = case.core, case.actor, case.room
-    by = actor.id
+    core, actor, room, by = case.core, case.actor, case.room, case.actor.id
     naming = RenameRoom(room=room, by=by, title="Mine", source=TitleSource.USER)
     setting = ChangeSettings(room=room, by=by, settings={"metadata": {}})
     deleting = SetRoomDeleted(room=room, by=by, deleted=True)
     restoring = SetRoomDeleted(room=room, by=by, deleted=False)
     speaking = SetSpeaks(room=room, by=by, actor=core.assistant, speaks=Speaks.ASKED)
-    for command in (naming, setting, speaking):
+    choosing = SetMainBranch(room=room, by=by, branch=0)
+    for command in (naming, setting, speaking, choosing):
         await case.expect(Action.NAME, lambda command=command: case.write(command))
     for role in (MemberRole.MODERATOR, MemberRole.MEMBER, MemberRole.READER):
         somebody = await new_actor(core, "person")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def assistant(text: str) -> Entry:
 SYSTEM = Entry(role=Role.SYSTEM, text="Be brief.")
 
 
+RESPONSE = ExchangeKind.RESPONSE
+
+
 def chat(*entries: Entry, **more: object) -> ExchangeRequest:
     asked = ExchangeRequest(
         kind=ExchangeKind.CHAT,
@@ -94,7 +98,9 @@ class Client:
         return running.ended
 
     async def said(self, exchange: Exchange) -> list[Message]:
-        page = await self.core.chat.history(self.actor, exchange.room, limit=200)
+        """The messages on the path of its answer."""
+        at = (*exchange.answers, *[last for _, last in exchange.view])[0]
+        page = await self.core.chat.history(self.actor, exchange.room, around=at, limit=200)
         return list(page.messages)
 
     async def texts(self, exchange: Exchange) -> list[str]:
@@ -186,6 +192,47 @@ async def test_two_turns_at_once_lose_neither(client: Client) -> None:
     assert ended[0].room == first.room
     assert await client.texts(ended[0]) == ["hi", "Hello", "one", "A"]
     assert await client.texts(ended[1]) == ["hi", "Hello", "two", "B"]
+
+
+async def test_a_request_that_goes_back_parts_there_and_later_ones_follow_their_own_way(
+    client: Client,
+) -> None:
+    first = await client.gets(chat(user("hi")), TextPiece("Hello"))
+    more = (user("hi"), assistant("Hello"))
+    second = await client.gets(chat(*more, user("one")), TextPiece("A"))
+    other = await client.gets(chat(*more, user("two")), TextPiece("B"))
+    assert first.room == second.room == other.room
+    assert await client.texts(second) == ["hi", "Hello", "one", "A"]
+    assert await client.texts(other) == ["hi", "Hello", "two", "B"]
+    assert (await client.core.rooms.get(client.actor, first.room)).branch == 0
+    on = await client.gets(chat(*more, user("two"), assistant("B"), user("on")), TextPiece("C"))
+    there = await client.gets(chat(*more, user("one"), assistant("A"), user("on")), TextPiece("D"))
+    assert await client.texts(on) == ["hi", "Hello", "two", "B", "on", "C"]
+    assert await client.texts(there) == ["hi", "Hello", "one", "A", "on", "D"]
+    assert len(await client.core.branches.listing(client.actor, first.room)) == 2
+
+
+async def test_a_response_is_gone_on_from_with_what_the_page_said_in_its_branch(
+    client: Client,
+) -> None:
+    first = await client.gets(chat(user("hi"), kind=RESPONSE, whole=False), TextPiece("Hello"))
+    await client.gets(
+        chat(user("one"), kind=RESPONSE, whole=False, previous=first.id), TextPiece("A")
+    )
+    other = await client.gets(
+        chat(user("two"), kind=RESPONSE, whole=False, previous=first.id), TextPiece("B")
+    )
+    assert await client.texts(other) == ["hi", "Hello", "two", "B"]
+    say = partial(client.core.chat.send, client.actor, other.room, cid=None, answers=False)
+    await say(text="by hand", branch=1)
+    on = await client.gets(
+        chat(user("on"), kind=RESPONSE, whole=False, previous=other.id), TextPiece("C")
+    )
+    told = await client.exchanges.messages(on, answers=False)
+    assert [one.text for one in told] == ["hi", "Hello", "two", "B", "by hand", "on"]
+    assert await client.texts(on) == ["hi", "Hello", "two", "B", "by hand", "on", "C"]
+    shown = await client.exchanges.messages(other, answers=False)
+    assert [one.text for one in shown] == ["hi", "Hello", "two"]
 
 
 class Sleepy(Answer):

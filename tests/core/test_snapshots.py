@@ -29,6 +29,8 @@ class Client:
         self.id = room
         self.room: Json = {}
         self.messages: dict[str, Json] = {}
+        # how far each branch counts on the path that is looked at, where that is not the only one
+        self.path: dict[int, int] = {}
 
     async def snapshot(self) -> None:
         found = await self.core.access.room(self.actor, self.id, deleted=True)
@@ -36,6 +38,10 @@ class Client:
         if self.room["deleted_at"] is None:
             page = await self.core.chat.history(self.actor, self.id, limit=200)
             self.messages = {one.id: {**shapes.message(one)} for one in page.messages}
+
+    def count_unread(self) -> None:
+        others = [one for one in self.messages.values() if one["by"] != self.actor.id]
+        self.room["unread"] = sum(one["seq"] > self.room["read_seq"] for one in others)
 
     async def read_again(self, message: str) -> None:
         found = await self.core.access.message(self.actor, MessageId(message))
@@ -107,8 +113,10 @@ async def member_renamed(client: Client, event: Json) -> None:
 
 
 async def message_created(client: Client, event: Json) -> None:
-    client.messages[event["d"]["id"]] = event["d"]
     client.room["active_at"] = event["at"]
+    if client.path and client.path.get(event["d"]["branch"], 0) < event["seq"]:
+        return
+    client.messages[event["d"]["id"]] = event["d"]
     if event["by"] != client.actor.id:
         client.room["unread"] = min(100, client.room["unread"] + 1)
 
@@ -136,6 +144,33 @@ async def room_uncleared(client: Client, event: Json) -> None:  # noqa: ARG001  
 async def message_changed(client: Client, event: Json) -> None:
     """What a deletion means for the number of unread ones is for the server to say."""
     assert client.messages[event["d"]["msg"]]["seq"] == event["d"]["seq"]
+
+
+async def branch_created(client: Client, event: Json) -> None:
+    """Who begins a branch looks at it."""
+    branch, parent, after = (event["d"][name] for name in ("branch", "parent", "after"))
+    client.room["branches"] = branch
+    if event["by"] == client.actor.id:
+        client.room["branch"] = branch
+        assert parent == 0, "a room of two paths"
+        client.path = {branch: 2**53, parent: after}
+        kept = {id_: one for id_, one in client.messages.items() if one["seq"] <= after}
+        client.messages = kept
+        client.count_unread()
+
+
+async def branch_main(client: Client, event: Json) -> None:
+    client.room["main_branch"] = event["d"]["branch"]
+
+
+async def branch_changed(client: Client, event: Json) -> None:
+    """Who shows the branches knows them by their list."""
+    if event["k"] == EventType.BRANCH_DELETED and client.room["branch"] == event["d"]["branch"]:
+        client.room["branch"] = client.room["main_branch"]
+        client.path.clear()
+        page = await client.core.chat.history(client.actor, client.id, limit=200)
+        client.messages = {one.id: {**shapes.message(one)} for one in page.messages}
+        client.count_unread()
 
 
 async def reaction_added(client: Client, event: Json) -> None:
@@ -206,6 +241,11 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_UNCLEARED: room_uncleared,
     EventType.MESSAGE_PINNED: message_pinned,
     EventType.MESSAGE_UNPINNED: message_unpinned,
+    EventType.BRANCH_CREATED: branch_created,
+    EventType.BRANCH_NAMED: branch_changed,
+    EventType.BRANCH_MAIN: branch_main,
+    EventType.BRANCH_DELETED: branch_changed,
+    EventType.BRANCH_RESTORED: branch_changed,
     EventType.REACTION_ADDED: reaction_added,
     EventType.REACTION_REMOVED: reaction_removed,
 }
@@ -240,6 +280,13 @@ class World:
         await self.react("👍")
         said = (await self.core.chat.history(self.ada, self.room)).messages[0]
         await self.core.chat.edit(self.ada, self.room, said.id, "Hello, you.")
+
+    async def parted(self) -> None:
+        page = await self.core.chat.history(self.ada, self.room)
+        after, text = page.messages[0].seq, "Instead."
+        await self.core.chat.send(
+            self.ada, self.room, text=text, cid=None, after=after, answers=False
+        )
 
     async def joined(self, *, leaves: bool) -> None:
         card = await self.core.agents.ensured("poet", "Poet")
@@ -310,6 +357,19 @@ class World:
                     await self.core.rooms.unclear(self.ada, self.room, seq)
             case EventType.MESSAGE_PINNED | EventType.MESSAGE_UNPINNED:
                 await self.pin(stays=type_ is EventType.MESSAGE_PINNED)
+            case EventType.BRANCH_CREATED:
+                await self.parted()
+            case EventType.BRANCH_NAMED:
+                await self.parted()
+                await self.core.branches.name(self.ada, self.room, 1, "Otherwise")
+            case EventType.BRANCH_MAIN:
+                await self.parted()
+                await self.core.branches.set_main(self.ada, self.room, 1)
+            case EventType.BRANCH_DELETED | EventType.BRANCH_RESTORED:
+                await self.parted()
+                again = type_ is EventType.BRANCH_RESTORED
+                for deleted in (True, False) if again else (True,):
+                    await self.core.branches.set_deleted(self.ada, self.room, 1, deleted=deleted)
             case EventType.REACTION_ADDED | EventType.REACTION_REMOVED:
                 await self.react("👍", "🎉")
                 if type_ is EventType.REACTION_REMOVED:

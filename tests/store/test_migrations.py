@@ -52,6 +52,17 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0044": (
+        "DROP INDEX messages_branches",
+        "DROP TABLE branches",
+        "CREATE TABLE branches (room_key BIGINT)",
+        "ALTER TABLE members DROP COLUMN branch",
+        "ALTER TABLE turns DROP COLUMN branch",
+        *(
+            f"ALTER TABLE rooms DROP COLUMN {name}"
+            for name in ("main_branch", "last_branch", "forked_key", "forked_seq")
+        ),
+    ),
     "0043": (
         *("DROP TABLE pins", "DROP TABLE stars", "DROP INDEX members_pinned"),
         "ALTER TABLE members DROP COLUMN pinned",

@@ -50,6 +50,7 @@ BOUNDED = {
     "reserves": 100,
     "consumers": 100,
     "webhooks": 200,
+    "path": 100,  # no table: branches that grew out of each other
 }
 """Tables that what operators do keeps small, what runs now, and what is added up, of which some days are asked."""
 FEW = 1_000

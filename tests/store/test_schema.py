@@ -81,15 +81,15 @@ def plan(conn: Connection, statement: Statement, values: tuple[object, ...]) -> 
 
 
 LISTED_BY_MEMBERSHIPS = rooms._list_of(rooms._Wanted(), few=True)
-PAGED = (RoomId("r_" + "0" * 32), 5, 50)
+PAGED = (RoomId("r_" + "0" * 32), 0, 5, 50)
 
 
 @pytest.mark.parametrize(
     ("statement", "values", "used"),
     [
-        (messages._UNTIL, PAGED, "messages USING INDEX sqlite_autoindex_messages"),
-        (messages._FROM, PAGED, "messages USING INDEX sqlite_autoindex_messages"),
-        (messages._CONTEXT, PAGED, "messages USING INDEX sqlite_autoindex_messages"),
+        (messages._UNTIL, PAGED, "messages USING INDEX messages_branches"),
+        (messages._FROM, (*PAGED[:3], 99, 50), "messages USING INDEX messages_branches"),
+        (messages._CONTEXT, PAGED, "messages USING INDEX messages_branches"),
         (events._SINCE, PAGED, "events USING INDEX sqlite_autoindex_events"),
         (adding._KNOWN.of(4), ("a", "b", "c", "d"), "messages USING INDEX messages_cid"),
         (

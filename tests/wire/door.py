@@ -283,7 +283,9 @@ async def new_room(client: httpx2.AsyncClient, title: str = "") -> str:
     return made.json()["id"]
 
 
-async def texts(client: httpx2.AsyncClient, room: str, *, role: str = "user") -> list[str]:
+async def texts(
+    client: httpx2.AsyncClient, room: str, *, role: str = "user", **place: int
+) -> list[str]:
     """What was said in a room."""
-    got = (await client.get(f"/api/rooms/{room}/messages", params={"limit": 200})).json()
+    got = (await client.get(f"/api/rooms/{room}/messages", params={"limit": 200, **place})).json()
     return [message["text"] for message in got["messages"] if message["role"] == role]

@@ -377,3 +377,24 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
         "from the old client",
         "hello again",
     ]
+
+
+async def test_a_classic_client_knows_the_main_branch_alone(place: Place) -> None:
+    lobby = str(UUID(place.core.lobby.removeprefix("r_")))
+    chat, room = place.core.chat, place.core.lobby
+    _, ada = await place.core.identity.new_guest("Ada")
+    first = await chat.send(ada, room, text="first", cid="1")
+    async with front(place, session=lobby) as client:
+        await client.until("system")
+        place.mind.will("not for you")
+        await chat.send(ada, room, text="second", cid="2")
+        await chat.send(ada, room, text="@assistant instead", cid="3", after=first.seq)
+        await place.core.turns.idle()
+        await chat.send(ada, room, text="third", cid="4")
+        while ("user", "third") not in client.bubbles:
+            await client.until("message")
+        assert "ai_stream" not in client.kinds()
+        assert client.bubbles == [("user", one) for one in ("first", "second", "third")]
+    async with front(place, session=lobby) as again:
+        await again.until("history")
+        assert again.bubbles == client.bubbles

@@ -15,6 +15,7 @@ from palaver.core.live.feed import Listener
 from palaver.core.live.items import (
     Closing,
     Happened,
+    Look,
     OwnChanged,
     ReadMark,
     SignedOut,
@@ -91,6 +92,8 @@ class Chat:
         answers: bool = True,
         asks: bool = False,
         models: Sequence[str] = (),
+        after: int | None = None,
+        branch: int | None = None,
         meta: Meta | None = None,
         reader: Reader | None = None,
         by: CredentialId | None = None,
@@ -98,14 +101,18 @@ class Chat:
     ) -> Sent:
         """Says something in a room. With `answers`, agents answer a person (`AddMessage`, which says of `asks`, too).
 
-        Each of `models`, if any, answers (refused: as `Providers.named` says). While the database is away, a message
-        with a `cid` from who is known to be allowed to write there (`accepts`), or whose `reader` follows the room, is
-        accepted; what this process stored under it is `stored`. `by`: the session or key, else the reader's.
-        `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
-        `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
-        `message_not_found` (reply_to), `forbidden`, `session_ended`, `unauthenticated`, `account_disabled`.
+        Each of `models`, if any, answers (refused: as `Providers.named` says). At most one of `after` and `branch` says
+        where it stands, as `AddMessage` does; the branch that it begins is what the actor looks at from then on. While
+        the database is away, a message with a `cid` from who is known to be allowed to write there (`accepts`), or
+        whose `reader` follows the room, is accepted; what this process stored under it is `stored`. `by`: the session
+        or key, else the reader's. `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever.
+        Refused: `empty_message`, `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`,
+        `room_not_found`, `message_not_found` (reply_to, after), `branch_not_found`, `bad_request`, `forbidden`,
+        `session_ended`, `unauthenticated`, `account_disabled`.
         """
         text = validation.message_text(text, self._settings.text_chars_max)
+        if (after is not None and branch is not None) or (after or 0) < 0:
+            raise Refused(Code.BAD_REQUEST, "Give one of after, from 0 up, and branch.")
         command = AddMessage(
             id=MessageId(f"m_{self._clock.new_id()}"),
             room=room,
@@ -118,6 +125,8 @@ class Chat:
             answers=answers,
             asks=asks,
             models=await self._providers.named(models, actor.id),
+            after=after,
+            branch=branch,
             by=by if reader is None else reader.by,
         )
         command = self._store.redacted(command)
@@ -150,6 +159,8 @@ class Chat:
             raise
         self._access.wrote(actor, command.room, takings)
         self._drafts.remember(command, added.message)
+        if command.after is not None and not added.dup:
+            self._hub.tell_self(actor.id, Look(command.room, added.message.branch))
         await said(self._turns, command, added)
         message = added.message
         if added.dup:  # stored by a commit whose end was unclear, perhaps
@@ -260,13 +271,16 @@ class Chat:
         after: int | None = None,
         around: int | None = None,
         at: int | None = None,
+        branch: int | None = None,
         limit: int = 50,
     ) -> Page:
         """A page of a room's messages: the newest, or those before, after or around a seq.
 
+        They lie on the path of `branch`, else of the one that the actor looks at, or of that in which `around` lies.
         `at`: as they were at that seq, the newest up to it, or those before another one. Refused: `room_not_found`,
         `limit_invalid`, `history_reset` (a seq that the room has not reached: the client knows more than the server and
-        must start anew), `bad_request` (more than one of the three, or `at` with another one than before).
+        must start anew), `bad_request` (more than one of the three, or `at` with another one than before),
+        `branch_not_found`.
         """
         limit = validation.page_size(limit, self._settings.page_max)
         given = [seq for seq in (before, after, around) if seq is not None]
@@ -275,10 +289,17 @@ class Chat:
         if at is not None:
             if at < 1 or not (after is around is None):
                 raise Refused(Code.BAD_REQUEST, "Give at, from 1 up, alone or with before.")
-            page = await self._store.read(past.page, room, at, before=before, limit=limit)
+            page = await self._store.read(
+                *(past.page, room, at),
+                by=actor.id,
+                branch=branch,
+                before=before,
+                limit=limit,
+            )
         else:
             page = await self._store.read(
                 *(marks.page, room, actor.id),
+                branch=branch,
                 before=before,
                 after=after,
                 around=around,

@@ -13,6 +13,7 @@ from palaver.model import (
     Actor,
     ActorId,
     MemberRole,
+    MessageId,
     OpenTo,
     Room,
     RoomId,
@@ -25,6 +26,7 @@ from palaver.policy import check_room, oversees
 from palaver.speaking import CHAIN_MOST, PER_HOUR_MOST
 from palaver.store.read import rooms
 from palaver.store.write.clearing import ClearRoom, UnclearRoom
+from palaver.store.write.forks import ForkRoom
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
@@ -90,6 +92,32 @@ class Rooms:
             )
         )
         return await self._access.room(actor, room, deleted=True)
+
+    async def fork(self, actor: Actor, message: MessageId) -> Room:
+        """A new room of this actor's that begins with what was said up to a message, on its path.
+
+        Its agents are those of the old one that the actor may use; its title says where it comes from. At most the last
+        2,000 messages are taken along. Refused: `message_not_found`, `scope_missing` as `create`.
+        """
+        check_room(actor, None)
+        said = await self._access.message(actor, message)
+        old = await self._access.room(actor, said.room)
+        known = [one.id for one in old.agents]
+        try:
+            agents = await self._agents.of_new_room(actor, self._assistant, known)
+        except Refused:  # one of them is not for the actor
+            agents = await self._agents.of_new_room(actor, self._assistant, ())
+        room = RoomId(f"r_{self._clock.new_id()}")
+        new_room = CreateRoom(
+            id=room,
+            title=old.title,
+            title_source=TitleSource.USER if old.title else TitleSource.NONE,
+            visibility=Visibility.PRIVATE,
+            owner=actor.id,
+            agents=agents,
+        )
+        await self._store.write(ForkRoom(message=message, new_room=new_room))
+        return await self._access.room(actor, room)
 
     async def ensured(
         self,

@@ -16,6 +16,7 @@ from palaver.core.answers.source import ModelServer
 from palaver.core.answers.told import PromptsTold
 from palaver.core.answers.tries import Tries
 from palaver.core.audit import Follower, latest, read
+from palaver.core.branches import Branches
 from palaver.core.consumers import Consumers
 from palaver.core.deliveries import Deliveries, Tell
 from palaver.core.demo import Demo
@@ -109,7 +110,7 @@ class Core:
         self.rotate = partial(rotated, ground.store, ground.settings)
         self.prompts = Prompts(ground.store, ground.clock)
         self.oversight = Oversight(ground.store, ground.access, ground.settings)
-        self.rooms, self.members = Rooms(ground), Members(ground)
+        self.rooms, self.members, self.branches = Rooms(ground), Members(ground), Branches(ground)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
         self.told, self.tries = PromptsTold(ground), Tries(ground, self.turns)

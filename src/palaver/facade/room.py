@@ -12,6 +12,7 @@ from palaver.core.runtime import Core
 from palaver.core.search.search import Found
 from palaver.errors import Code, Refused
 from palaver.facade.answer import Answer
+from palaver.facade.branches import Branches
 from palaver.facade.following import Happening, of_room
 from palaver.facade.speakers import Speakers
 from palaver.model import (
@@ -60,6 +61,11 @@ class Room:
         """The agents of the room, when they answer, and how they are asked and stopped."""
         return Speakers(self._core, self._program, self.id)
 
+    @property
+    def branches(self) -> Branches:
+        """The other paths through the room's messages, and how they are chosen and named."""
+        return Branches(self._core, self._program, self.id)
+
     # talking
 
     @asks(Action.WRITE)
@@ -71,17 +77,22 @@ class Room:
         cid: str | None = None,
         reply_to: MessageId | None = None,
         models: Sequence[str] = (),
+        after: int | None = None,
+        branch: int | None = None,
     ) -> Message:
         """Stores a person's message and returns it once it is on the disk. The person becomes a member.
 
-        `cid` (1 to 64 visible ASCII characters, unique for this person) makes the call safe to repeat: the same
-        message comes back and nothing is stored twice. `models`: each answers it. Refused: `empty_message`,
-        `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `bad_request` (an agent),
-        `message_not_found` (reply_to), `profile_not_found` (of a model).
+        `cid` (1 to 64 visible ASCII characters, unique for this person) makes the call safe to repeat: the same message
+        comes back and nothing is stored twice. `models`: each answers it. `after`: the `seq` of the message that it
+        follows, which begins a branch where that is not the newest of one (0: of none); `branch`: at whose end it
+        stands instead. Refused: `empty_message`, `text_too_long`, `invalid_unicode`, `invalid_character`,
+        `cid_invalid`, `cid_reused`, `bad_request` (an agent), `message_not_found` (reply_to, after),
+        `branch_not_found`, `profile_not_found` (of a model).
         """
         if person.kind is not ActorKind.PERSON:
             raise Refused(Code.BAD_REQUEST, "Agents speak with `async with room.answer(agent)`.")
-        send = partial(self._core.chat.send, text=text, cid=cid, reply_to=reply_to, models=models)
+        place = {"reply_to": reply_to, "after": after, "branch": branch}
+        send = partial(self._core.chat.send, text=text, cid=cid, models=models, **place)
         try:
             sent = await send(person, self.id)
         except Refused as refusal:  # nearly always a member already: asked only when it is not
@@ -315,15 +326,17 @@ class Room:
         after: int | None = None,
         around: int | None = None,
         at: int | None = None,
+        branch: int | None = None,
         limit: int = 50,
     ) -> Page:
         """Reads a page of messages, oldest first: the newest, or those before, after or around a `seq`.
 
-        `at` (alone, or with `before`): as they were at that seq. `page.before` and `page.after` are the next cursors,
-        None where there is no more. A `limit` over 200 counts as 200. Refused: `limit_invalid`, `bad_request` (more
-        than one of the three), `history_reset`.
+        `at` (alone, or with `before`): as they were at that seq. `branch`: on whose path they lie; None: the room's
+        main one, or that in which `around` lies. `page.before` and `page.after` are the next cursors, None where there
+        is no more. A `limit` over 200 counts as 200. Refused: `limit_invalid`, `bad_request` (more than one of the
+        three), `history_reset`, `branch_not_found`.
         """
-        asked = {"before": before, "after": after, "around": around, "at": at}
+        asked = {"before": before, "after": after, "around": around, "at": at, "branch": branch}
         return await self._core.chat.history(self._program, self.id, **asked, limit=limit)
 
     @asks(Action.READ)
@@ -393,6 +406,13 @@ class Room:
     async def _archived(self, *, archived: bool) -> "Room":
         value = await self._core.rooms.set_archived(self._program, self.id, archived=archived)
         return replace(self, value=value)
+
+    @asks(Action.READ)
+    async def fork(self, message: Message) -> "Room":
+        """Makes a room that begins with what was said up to a message: at most the last 2,000 messages."""
+        return replace(
+            self, value=await self._core.rooms.fork(self._program, message.id), _members=set()
+        )
 
     @asks(Action.GOVERN)
     async def delete(self) -> None:

@@ -229,6 +229,11 @@ class EventType(StrEnum):
     ROOM_UNCLEARED = "room.uncleared", AccessChange.NONE
     MESSAGE_PINNED = "message.pinned", AccessChange.NONE
     MESSAGE_UNPINNED = "message.unpinned", AccessChange.NONE
+    BRANCH_CREATED = "branch.created", AccessChange.NONE
+    BRANCH_NAMED = "branch.named", AccessChange.NONE
+    BRANCH_MAIN = "branch.main", AccessChange.NONE
+    BRANCH_DELETED = "branch.deleted", AccessChange.NONE
+    BRANCH_RESTORED = "branch.restored", AccessChange.NONE
     REACTION_ADDED = "reaction.added", AccessChange.NONE
     REACTION_REMOVED = "reaction.removed", AccessChange.NONE
     TURN_REFUSED = "turn.refused", AccessChange.NONE
@@ -402,7 +407,9 @@ class Prompt(Struct, frozen=True):
 class Room(Struct, frozen=True):
     """A room as one actor sees it. `role` is None for an actor who may not see it.
 
-    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `door`: by which it
+    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own, as is the `branch`
+    that they look at: the `main_branch`, where they chose none. `branches`: how many were made. `forked`: the room, and
+    the seq there, up to which it began with the same messages. `door`: by which it
     was made, if not by our page (`openai`). `parent`: the room under which it stands. `open_to`, `open_role`: to whom
     its owner opened it, as what. `muted`, `hidden`, `pinned`: as the actor wishes. `joined`: whether they are a member.
     """
@@ -429,6 +436,10 @@ class Room(Struct, frozen=True):
     hidden: bool = False
     joined: bool = False
     pinned: bool = False
+    branch: int = 0
+    main_branch: int = 0
+    branches: int = 0
+    forked: tuple[RoomId, int] | None = None
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -558,8 +569,9 @@ class Turn(Struct, frozen=True):
 
     `trigger_seq` is the seq of the message that is answered; `fence` rises with each claim by a process. An `external`
     one is written by a program or passed through for a client; nobody runs it again. `depth` counts the turns since
-    somebody said what is at `root_seq`, this one too. It is told what was said up to `context_seq`, and begins when
-    the turn that it `waits_for` has ended. `model`: that was asked for by name, the `choice`th of several.
+    somebody said what is at `root_seq`, this one too. It is told what was said up to `context_seq`, and begins when the
+    turn that it `waits_for` has ended. `model`: that was asked for by name, the `choice`th of several. Its answer is of
+    the `branch`.
     """
 
     id: TurnId
@@ -578,14 +590,19 @@ class Turn(Struct, frozen=True):
     context_seq: int = 0
     model: str | None = None
     choice: int | None = None
+    branch: int = 0
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """A piece of a room's messages, oldest first; the cursors are None where there is no more."""
+    """A piece of a room's messages, oldest first; the cursors are None where there is no more.
+
+    `branch`: on whose path they lie.
+    """
 
     messages: tuple[Message, ...]
     before: int | None
     after: int | None
+    branch: int = 0
 
 
 class Then(Struct, frozen=True, kw_only=True):

@@ -243,6 +243,12 @@ rooms = _table(
     # the newest clearing of its history that stands, and up to where it goes: see store.write.clearing
     Column("cleared_seq", BigInteger),
     Column("cleared_upto", BigInteger),
+    # the branch that who has chosen none sees, null for the first; and the last one that was made, null for none
+    Column("main_branch", Integer),
+    Column("last_branch", Integer),
+    # the room whose messages up to a seq it began with
+    Column("forked_key", Key),
+    Column("forked_seq", BigInteger),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
@@ -274,6 +280,8 @@ members = _table(
     Column("hidden_seq", BigInteger),
     # of an agent: the event that says what the room has of its own for it (`model.agents.OwnSettings`)
     Column("settings_seq", BigInteger),
+    # the branch that this member looks at; null for the room's main one
+    Column("branch", Integer),
     PrimaryKeyConstraint("room_key", "actor_key"),
 )
 Index("members_actor", members.c.actor_key)
@@ -310,6 +318,7 @@ messages = _table(
     PrimaryKeyConstraint("room_key", "seq"),
 )
 message_has_cid = messages.c.cid.is_not(None)
+Index("messages_branches", messages.c.room_key, messages.c.branch, messages.c.seq)
 _partial_index("messages_cid", message_has_cid, messages.c.cid, messages.c.author_key, unique=True)
 message_is_deleted = messages.c.deleted_ms.is_not(None)
 _partial_index(
@@ -399,6 +408,8 @@ turns = _table(
     # the model that was asked for by name, and which of several that is
     Column("model", SafeText),
     Column("choice", Integer),
+    # of the message that it becomes, null for the first
+    Column("branch", Integer),
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
 )
 Index("turns_agent", turns.c.agent_key)  # also what deleting an actor looks at, as some below
@@ -419,12 +430,17 @@ partials = _table(
     PrimaryKeyConstraint("turn_id", "place"),
 )
 
+# the paths through a room's messages beside the first, which is 0: each begins behind the seq of one of its parent's
 branches = _table(
     "branches",
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("branch", Integer, nullable=False),
     Column("parent", Integer, nullable=False),
     Column("fork_seq", BigInteger, nullable=False),
+    Column("name", SafeText),
+    Column("by_key", Key),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
     PrimaryKeyConstraint("room_key", "branch"),
 )
 

@@ -26,6 +26,7 @@ from palaver.wire.api.accounts import Accounts
 from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
 from palaver.wire.api.body import add_routes, answer
+from palaver.wire.api.branches import Branches
 from palaver.wire.api.elsewhere import OtherWays
 from palaver.wire.api.events import Happenings
 from palaver.wire.api.invitations import Links
@@ -123,7 +124,7 @@ def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
     router = APIRouter()
     accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
-    talk = (Messages(core), Search(core), StoredPrompts(core), Costs(core))
+    talk = (Messages(core), Branches(core), Search(core), StoredPrompts(core), Costs(core))
     agents = (Library(core), Connections(core), Hooks(core))
     rooms = (Rooms(core), Members(core), Links(core), Overview(core), Happenings(core))
     for part in (*accounts, *rooms, *talk, *agents):

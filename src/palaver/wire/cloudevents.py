@@ -110,11 +110,31 @@ class RoomUncleared(TypedDict):
     cleared: int
 
 
+class BranchMeant(TypedDict):
+    """Which branch."""
+
+    branch: int
+
+
+class BranchCreated(BranchMeant):
+    """Which branch begins, behind the message of its `parent` at the seq `after`; 0: before all of them."""
+
+    parent: int
+    after: int
+
+
+class BranchNamed(BranchMeant):
+    """Which branch, and how it is called now; null: not at all."""
+
+    name: str | None
+
+
 class RoomCreated(TypedDict):
-    """How the room is called; `visibility` of one that everyone finds."""
+    """How the room is called; `visibility` of one that everyone finds; `forked`: whose messages it began with."""
 
     title: str
     visibility: NotRequired[Literal["open"]]
+    forked: NotRequired[shapes.Forked]
 
 
 class RoomRenamed(TypedDict):
@@ -232,6 +252,11 @@ DATA: Mapping[EventType, type] = {
     EventType.ROOM_UNCLEARED: RoomUncleared,
     EventType.MESSAGE_PINNED: MessageNamed,
     EventType.MESSAGE_UNPINNED: MessageNamed,
+    EventType.BRANCH_CREATED: BranchCreated,
+    EventType.BRANCH_NAMED: BranchNamed,
+    EventType.BRANCH_MAIN: BranchMeant,
+    EventType.BRANCH_DELETED: BranchMeant,
+    EventType.BRANCH_RESTORED: BranchMeant,
     EventType.REACTION_ADDED: ReactionNamed,
     EventType.REACTION_REMOVED: ReactionNamed,
     EventType.ROOM_CREATED: RoomCreated,

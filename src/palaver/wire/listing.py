@@ -15,6 +15,7 @@ from palaver.policy import ServerAct, act_of
 from palaver.wire.api.accounts import Accounts as OwnAccounts
 from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
+from palaver.wire.api.branches import Branches
 from palaver.wire.api.elsewhere import OtherWays
 from palaver.wire.api.events import Happenings
 from palaver.wire.api.invitations import Links
@@ -52,6 +53,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Members,
             Links,
             Messages,
+            Branches,
             Happenings,
             Search,
             StoredPrompts,

@@ -14,7 +14,7 @@ import palaver.model as stored
 from palaver.core.answers import bots
 from palaver.core.answers.source import Models
 from palaver.core.live import items
-from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility
+from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility, branches
 from palaver.wire import parts
 
 explained = with_config(use_attribute_docstrings=True)
@@ -154,6 +154,13 @@ class Client(TypedDict, total=False):
     """It asked with `store: false`, and is kept because its key says so."""
 
 
+class Forked(TypedDict):
+    """The room whose messages another one began with, up to which seq."""
+
+    room: str
+    seq: int
+
+
 @explained
 class Room(TypedDict):
     """A room, as its reader sees it."""
@@ -191,6 +198,14 @@ class Room(TypedDict):
     """Whether its agents answer one after the other."""
     greets: bool
     """Whether an agent that comes says its greeting."""
+    branch: int
+    """The branch that one looks at."""
+    main_branch: int
+    """The one that who has chosen none looks at, and to which is added what names none."""
+    branches: int
+    """How many were made beside the first."""
+    forked: Forked | None
+    """Where it was forked."""
 
 
 def room(value: stored.Room) -> Room:
@@ -224,6 +239,10 @@ def room(value: stored.Room) -> Room:
         or None,
         "turns": "in_turn" if value.settings.get("turns") == "in_turn" else "together",
         "greets": value.settings.get("greets", True),
+        "branch": value.branch,
+        "main_branch": value.main_branch,
+        "branches": value.branches,
+        "forked": value.forked and {"room": value.forked[0], "seq": value.forked[1]},
     }
 
 
@@ -484,18 +503,55 @@ def then(value: stored.Then) -> Then:
 
 
 class Page(TypedDict):
-    """A page of messages, oldest first; with `at`, of the room as it was `then`."""
+    """A page of messages of a branch's path, oldest first; with `at`, of the room as it was `then`."""
 
     messages: list[Message]
     before: int | None
     after: int | None
+    branch: int
     then: NotRequired[Then]
 
 
 def page(value: stored.Page) -> Page:
     """Builds the shape of a page of messages."""
     messages = [message(one) for one in value.messages]
-    return {"messages": messages, "before": value.before, "after": value.after}
+    return {
+        "messages": messages,
+        "before": value.before,
+        "after": value.after,
+        "branch": value.branch,
+    }
+
+
+@explained
+class Branch(TypedDict):
+    """A path through a room's messages: its own, and before them its parent's up to one seq, and so on."""
+
+    branch: int
+    parent: int | None
+    """Null for the first, which is 0."""
+    after: int
+    """The seq of the parent's message behind which it begins; 0: before all of them."""
+    name: str | None
+    by: str | None
+    created_at: str | None
+    last: int | None
+    """The seq of its newest message; null where an answer that it was made for has not come."""
+    deleted_at: str | None
+
+
+def branch(value: branches.Branch) -> Branch:
+    """Builds the shape of a branch."""
+    return {
+        "branch": value.branch,
+        "parent": value.parent,
+        "after": value.after,
+        "name": value.name,
+        "by": value.by,
+        "created_at": moment_or_none(value.created_ms),
+        "last": value.last,
+        "deleted_at": moment_or_none(value.deleted_ms),
+    }
 
 
 class StreamState(TypedDict):
@@ -512,14 +568,19 @@ class StreamState(TypedDict):
     model: NotRequired[str]
     choice: NotRequired[int]
     waits: NotRequired[bool]
+    branch: NotRequired[int]
 
 
 class Asked(TypedDict, total=False):
-    """Which of several models gives an answer, and that model; whether it `waits` for a program to take it up."""
+    """Which of several models gives an answer, and that model; whether it `waits` for a program to take it up.
+
+    `branch`: to which it belongs, where that is not the first.
+    """
 
     model: str
     choice: int
     waits: bool
+    branch: int
 
 
 def asked(view: items.StreamView) -> Asked:
@@ -529,6 +590,8 @@ def asked(view: items.StreamView) -> Asked:
         told["choice"] = view.choice
     if view.waits:
         told["waits"] = True
+    if view.branch:
+        told["branch"] = view.branch
     return told
 
 

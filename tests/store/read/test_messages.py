@@ -68,7 +68,9 @@ async def test_every_page_is_what_the_model_says(world: World) -> None:
     for limit in (1, 2, 3, 5, 6, 7):
         for place in range(12):
             for kind in ("before", "after", "around"):
-                page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})
+                page = await world.store.read(
+                    messages.page, room.id, None, limit=limit, **{kind: place}
+                )
                 assert shape(page) == model(seqs, {kind: place}, limit), (kind, place, limit)
         newest = await world.store.read(messages.page, room.id, limit=limit)
         assert shape(newest) == model(seqs, {}, limit)
@@ -114,7 +116,7 @@ async def test_an_empty_room_and_none_at_all_have_an_empty_page(world: World) ->
     empty = await world.room(ada)
     for room in (empty.id, RoomId("r_" + "0" * 32), RoomId("")):
         for place in ({}, {"before": 5}, {"after": 0}, {"around": 3}):
-            page = await world.store.read(messages.page, room, limit=5, **place)
+            page = await world.store.read(messages.page, room, None, limit=5, **place)
             assert page == Page(messages=(), before=None, after=None)
 
 
@@ -191,7 +193,9 @@ def test_any_room_pages_as_the_model_says(
                     await world.store.write(
                         RenameRoom(room=room.id, by=None, title=title, source=source)
                     )
-            page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})
+            page = await world.store.read(
+                messages.page, room.id, None, limit=limit, **{kind: place}
+            )
             assert shape(page) == model(said, {kind: place}, limit)
 
     asyncio.run(life())

@@ -29,6 +29,7 @@ export interface Ack {
   msg: string
   seq: number | null
   dup?: boolean
+  branch?: number
   room?: string
   code?: string
   detail?: string | null
@@ -98,6 +99,32 @@ export interface Audited {
 /** Where the browser goes now. */
 export interface Away {
   url: string
+}
+
+/** A path through a room's messages: its own, and before them its parent's up to one seq, and so on. */
+export interface Branch {
+  branch: number
+  /** Null for the first, which is 0. */
+  parent: number | null
+  /** The seq of the parent's message behind which it begins; 0: before all of them. */
+  after: number
+  name: string | null
+  by: string | null
+  created_at: string | null
+  /** The seq of its newest message; null where an answer that it was made for has not come. */
+  last: number | null
+  deleted_at: string | null
+}
+
+/** The branches of a room, the first one first, at most a thousand beside it; deleted ones, too. */
+export interface BranchList {
+  branches: Branch[]
+}
+
+/** An answer that is being made, and its branch. */
+export interface BranchTurn {
+  turn: string
+  branch: number
 }
 
 /** A bound of what answers use in a day or month. */
@@ -358,6 +385,12 @@ export interface Failure {
   temporary?: boolean
 }
 
+/** The room whose messages another one began with, up to which seq. */
+export interface Forked {
+  room: string
+  seq: number
+}
+
 /** A page of hits. */
 export interface Found {
   hits: Hit[]
@@ -528,6 +561,13 @@ export interface LinkOwner {
   me: Person | null
 }
 
+/** The same person looks at this branch from now on, by another connection or by a message that began it. */
+export interface Look {
+  t: 'look'
+  room: string
+  branch: number
+}
+
 /** A new invitation. `url` has its token, which is shown this once. */
 export interface MadeInvitation {
   url: string
@@ -695,10 +735,11 @@ export interface Notices {
   people: Person[]
 }
 
-/** The reply to what has no other. `turn`: of `retry`; `turns`: of `ask`. */
+/** The reply to what has no other. `turn`: of `retry`, `regenerate`; `branch`: of the latter; `turns`: of `ask`. */
 export interface Ok {
   t: 'ok'
   turn?: string
+  branch?: number
   turns?: string[]
 }
 
@@ -781,11 +822,12 @@ export interface OwnSettings {
   bot: boolean
 }
 
-/** A page of messages, oldest first; with `at`, of the room as it was `then`. */
+/** A page of messages of a branch's path, oldest first; with `at`, of the room as it was `then`. */
 export interface Page {
   messages: Message[]
   before: number | null
   after: number | null
+  branch: number
   then?: Then
 }
 
@@ -952,6 +994,14 @@ export interface Room {
   turns: 'together' | 'in_turn'
   /** Whether an agent that comes says its greeting. */
   greets: boolean
+  /** The branch that one looks at. */
+  branch: number
+  /** The one that who has chosen none looks at, and to which is added what names none. */
+  main_branch: number
+  /** How many were made beside the first. */
+  branches: number
+  /** Where it was forked. */
+  forked: Forked | null
 }
 
 /** What happened in a room, at a seq. The shape of `d` depends on `k`. */
@@ -1006,6 +1056,8 @@ export interface Sent {
   seq: number | null
   dup: boolean
   turns: string[]
+  /** Null while it is only accepted. */
+  branch: number | null
 }
 
 /** What who has an account may do on the server, beside what its rooms let it do. */
@@ -1088,6 +1140,7 @@ export interface StreamOpened {
   model?: string
   choice?: number
   waits?: boolean
+  branch?: number
 }
 
 /** An answer that is being written, with all of it so far. */
@@ -1103,6 +1156,7 @@ export interface StreamState {
   model?: string
   choice?: number
   waits?: boolean
+  branch?: number
 }
 
 /** The reply to `sub`: the newest messages, in the place of what the client had. */
@@ -1114,6 +1168,7 @@ export interface SubReset {
   seq: number
   messages: Message[]
   before: number | null
+  branch: number
   streams: StreamState[]
 }
 
@@ -1355,6 +1410,7 @@ export type Push =
   | Typing
   | ReadMark
   | OwnNotice
+  | Look
   | HereNotice
   | Unsubscribed
   | DatabaseState
@@ -1371,7 +1427,7 @@ export type Request =
   | { t: 'pong' }
   | { t: 'sub'; room: string; since?: number | null }
   | { t: 'unsub'; room: string }
-  | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null; models?: string[] | null }
+  | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null; models?: string[] | null; after?: number | null; branch?: number | null }
   | { t: 'react'; msg: string; emoji: string }
   | { t: 'unreact'; msg: string; emoji: string }
   | { t: 'pin'; msg: string }
@@ -1382,6 +1438,8 @@ export type Request =
   | { t: 'stop_room'; room: string }
   | { t: 'ask'; room: string; agent?: string | null; msg?: string | null; models?: string[] | null }
   | { t: 'retry'; msg: string; mode?: string | null }
+  | { t: 'regenerate'; msg: string; model?: string | null }
+  | { t: 'look'; room: string; branch: number }
   | { t: 'turn.d'; turn: string; n: number; x: string }
   | { t: 'turn.end'; turn: string; text?: string | null; error?: string | null }
   | { t: 'typing'; room: string }

@@ -110,7 +110,12 @@ async def to_answer(
     caller, why = await _caller(store, turn, own, card)
     card = own.on(card)
     limit = min(card.context_messages or INTEGER_MAX, settings.context_messages_max)
-    said = await store.read(messages.context, turn.room, upto_seq=turn.context_seq, limit=limit + 1)
+    said = await store.read(
+        *(messages.context, turn.room),
+        branch=turn.branch,
+        upto_seq=turn.context_seq,
+        limit=limit + 1,
+    )
     said = newest(said, limit)
     spoken = dict.fromkeys([turn.agent, *map(_speaker, said)])
     here = await store.read(
@@ -231,7 +236,9 @@ async def asked(store: Store, turn: Turn) -> tuple[ActorId | None, str | None]:
 
 async def to_title(store: Store, turn: Turn, answer: Message, model: str | None) -> Request:
     """The question and its answer, with the wish for a title, to a model, or to that which answered."""
-    asked = await store.read(messages.context, turn.room, upto_seq=turn.trigger_seq, limit=1)
+    asked = await store.read(
+        messages.context, turn.room, branch=turn.branch, upto_seq=turn.trigger_seq, limit=1
+    )
     talk = "\n\n".join(message.text[:TITLE_TEXT_CHARS] for message in (*asked, answer))
     return Request(
         history=(Said(role=Role.USER, text=f"{TITLE_PROMPT}\n\n{talk}"),),

@@ -42,6 +42,7 @@ from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelServer, ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
+from palaver.core.live.items import Look
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -275,6 +276,22 @@ class Engine:
         """
         await self._access.message(actor, message)
         turn = await self._store.write(RetryTurn(message=message, by=actor.id, goes_on=goes_on))
+        self.begin((turn,))
+        return turn
+
+    async def regenerate(
+        self, actor: Actor, message: MessageId, *, model: str | None = None
+    ) -> Turn:
+        """Answers the same again in a branch of its own, beside the old answer; by `model`, where that is named.
+
+        The actor looks at that branch from then on. Refused: `message_not_found`, `turn_not_retryable`, `forbidden`, as
+        `Providers.named` says.
+        """
+        await self._access.message(actor, message)
+        models = await self._ground.providers.named([] if model is None else [model], actor.id)
+        command = RetryTurn(message=message, by=actor.id, beside=True, models=models)
+        turn = await self._store.write(command)
+        self._ground.hub.tell_self(actor.id, Look(turn.room, turn.branch))
         self.begin((turn,))
         return turn
 

@@ -35,7 +35,7 @@ import structlog
 
 from palaver.core.live.feed import Stream
 from palaver.core.live.hub import Hub
-from palaver.core.live.items import OwnChanged, ReadMark, Typing
+from palaver.core.live.items import Look, OwnChanged, ReadMark, Typing
 from palaver.core.live.outbox import TURN_FIELDS, Outbox
 from palaver.core.part import Part
 from palaver.errors import Unavailable
@@ -174,7 +174,7 @@ class PeerSync(Part):
         for room, seq in self.hub.tails().items():
             self.hub.doubt(room, seq, None)
 
-    def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
+    def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912, PLR0915  one arm for each kind of notice
         try:
             who, kind, *rest = json.loads(notice)
         except (ValueError, TypeError):
@@ -216,6 +216,8 @@ class PeerSync(Part):
                 self.hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
             case "m", [room, actor, seq, starred]:
                 self.hub.to_actor(ActorId(actor), OwnChanged(RoomId(room), seq, starred), but=None)
+            case "b", [room, actor, branch]:
+                self.hub.to_actor(ActorId(actor), Look(RoomId(room), branch), but=None)
             case _:
                 pass  # a greeting, or a newer process speaks of what this one does not know
 

@@ -120,6 +120,7 @@ class Stream(Struct, eq=False):
             model=turn.model,
             choice=turn.choice,
             waits=self.waits,
+            branch=turn.branch,
         )
 
     def opened(self, encode: Encode) -> Opened:

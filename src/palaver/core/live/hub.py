@@ -24,6 +24,7 @@ from palaver.core.live.items import (
     Drafted,
     Encode,
     Item,
+    Look,
     OwnChanged,
     ReadMark,
     Typing,
@@ -173,9 +174,9 @@ class Hub:
             self._outbox.passing(item, item.actor)
 
     def tell_self(
-        self, actor: ActorId, item: ReadMark | OwnChanged, *, but: Listener | None = None
+        self, actor: ActorId, item: ReadMark | OwnChanged | Look, *, but: Listener | None = None
     ) -> None:
-        """Somebody has read, or changed what is theirs alone; the other connections of that person hear of it."""
+        """Somebody has read, looks at a branch, or changed what is theirs alone; their other connections hear of it."""
         self.to_actor(actor, item, but=but)
         if self._outbox is not None:
             self._outbox.passing(item, actor)

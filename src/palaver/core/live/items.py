@@ -16,7 +16,7 @@ from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId,
 class StreamView(Struct, frozen=True, kw_only=True):
     """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers.
 
-    `model` and `choice` as its turn has them. `waits`: no program of its agent has taken it up, see `bots`.
+    `model`, `choice` and `branch` as its turn has them. `waits`: no program of its agent has taken it up, see `bots`.
     """
 
     room: RoomId
@@ -31,12 +31,14 @@ class StreamView(Struct, frozen=True, kw_only=True):
     model: str | None = None
     choice: int | None = None
     waits: bool = False
+    branch: int = 0
 
 
 class Joined(Struct, frozen=True, kw_only=True):
     """The answer to a subscription: `events` after `since` (resume), or the newest `messages` (reset).
 
-    `seq` is the seq up to which the reader now knows the room; `before` the cursor to older messages.
+    `seq` is the seq up to which the reader now knows the room; `before` the cursor to older messages; `branch` the one
+    on whose path the messages lie.
     """
 
     room: RoomId
@@ -46,6 +48,7 @@ class Joined(Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     messages: tuple[Message, ...] = ()
     before: int | None = None
+    branch: int = 0
     streams: tuple[StreamView, ...] = ()
 
 
@@ -127,6 +130,13 @@ class OwnChanged(_Shared, eq=False):
     starred: bool = False
 
 
+class Look(_Shared, eq=False):
+    """The same person looks at a branch of a room, by another connection."""
+
+    room: RoomId
+    branch: int
+
+
 class Drafted(_Shared, eq=False):
     """A message was accepted while the database is away; the event with the same message id replaces it."""
 
@@ -187,6 +197,7 @@ Item = (
     | RoomChanged
     | ReadMark
     | OwnChanged
+    | Look
     | Drafted
     | Settled
     | Unsubscribed

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from palaver.core.live.feed import Stream
-from palaver.core.live.items import OwnChanged, ReadMark, Typing
+from palaver.core.live.items import Look, OwnChanged, ReadMark, Typing
 from palaver.model import ActorId, Event, RoomId, Turn, TurnId
 from palaver.store.notify import Bus
 
@@ -18,7 +18,7 @@ CHUNK_CHARS = 1_100
 NOTICES_AT_ONCE = 256
 TURN_FIELDS = (
     *("id", "room", "agent", "agent_name", "trigger_seq", "message", "attempt", "fence"),
-    *("model", "choice"),
+    *("model", "choice", "branch"),
 )
 """What others are told of a turn, in this order."""
 
@@ -60,7 +60,7 @@ class Outbox(Struct, eq=False):
             self._ends.append(["e", stream.turn.id, stream.turn.fence])
             self._wake.set()
 
-    def passing(self, item: Typing | ReadMark | OwnChanged, actor: ActorId) -> None:
+    def passing(self, item: Typing | ReadMark | OwnChanged | Look, actor: ActorId) -> None:
         """Something passing that an actor of this process did."""
         match item:
             case Typing():
@@ -69,6 +69,8 @@ class Outbox(Struct, eq=False):
                 self.say("k", item.room, actor, item.seq)
             case OwnChanged():
                 self.say("m", item.room, actor, item.seq, item.starred)
+            case Look():
+                self.say("b", item.room, actor, item.branch)
 
     def stop(self, turn: TurnId) -> None:
         """Asks whoever runs a turn to stop it."""

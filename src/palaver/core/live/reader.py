@@ -22,6 +22,7 @@ from palaver.core.live.items import (
     Happened,
     Item,
     Joined,
+    Look,
     OwnChanged,
     ReadMark,
     RoomChanged,
@@ -226,7 +227,8 @@ class Reader(Struct, kw_only=True, eq=False):
 
     def notice(self, item: Item) -> None:
         """See `feed.Listener`. A busy reader keeps the newest ones, and of closing notices at least one."""
-        if isinstance(item, ReadMark | OwnChanged | Settled) and not self._opens(item.room):
+        own = isinstance(item, ReadMark | OwnChanged | Look | Settled)
+        if own and not self._opens(item.room):
             return
         if len(self._notices) >= NOTICES_MAX:
             others = (n for n, one in enumerate(self._notices) if not isinstance(one, Closing))
@@ -324,6 +326,7 @@ class Reader(Struct, kw_only=True, eq=False):
             events=tuple(item.event for item in events),
             messages=tuple(message for message in page.messages if message.seq <= cursor.seq),
             before=page.before,
+            branch=page.branch,
             streams=streams,
         )
 

@@ -22,6 +22,7 @@ from palaver.model import (
 from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
+from palaver.store.read import branches
 from palaver.store.read.actors import id_of
 from palaver.store.read.messages import (
     became,
@@ -83,6 +84,12 @@ _OPEN = Statement(
     .join(exchanges, exchanges.c.turn_id == turns.c.id)
     .where(turn_is_open, turns.c.room_key == room_key()),
     "room",
+)
+_SAID = Statement(
+    select(*messages.c["seq", "branch"])
+    .where(messages.c.room_key == room_key(), messages.c.seq <= bindparam("seq"))
+    .order_by(messages.c.seq),
+    *("room", "seq"),
 )
 _ASIDES = among(
     select(
@@ -197,16 +204,23 @@ def _kept(*, newest_first: bool, of_model: bool, pairs: int, few: bool) -> State
 
 
 def standing(conn: Connection, room: RoomId, seq: int) -> Spans:
-    """All that was said in a room up to this seq, but for the questions of clients whose answers are not there."""
+    """All that was said in a room up to this seq, but for the questions of clients whose answers are not there.
+
+    Of a room with branches that is what was said on its main path.
+    """
     asked = [
         (row.seqs["own"], row.trigger_seq) for row in _OPEN.all(conn, room) if "own" in row.seqs
     ]
+    if branches.any_of(conn, room):
+        path = branches.main(conn, room)
+        said = _SAID.all(conn, room, seq)
+        asked += [(one.seq, one.seq) for one in said if not path.holds(one.branch, one.seq)]
     spans: list[tuple[int, int]] = []
     at = 1
     for first, last in [*sorted(asked), (seq + 1, seq + 1)]:
         if at < first:
             spans.append((at, first - 1))
-        at = last + 1
+        at = max(at, last + 1)
     return tuple(spans)
 
 

@@ -83,8 +83,8 @@ def pinned(conn: Connection, room: RoomId) -> tuple[Message, ...]:
     """The messages that are pinned in a room and not deleted, the last pinned first."""
     places = [tuple(row) for row in _PINNED.all(conn, room)]
     found = {row.seq: message_of(room, row) for row in AT_PLACES.all(conn, places)}
-    there = [found[seq] for _, seq in places if found[seq].deleted_ms is None]
-    return tuple([replace(one, pinned=True) for one in there])
+    there = [found[seq] for _, seq in places if seq in found]  # not in a branch that is deleted
+    return tuple([replace(one, pinned=True) for one in there if one.deleted_ms is None])
 
 
 def starred(

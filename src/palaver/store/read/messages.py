@@ -1,10 +1,11 @@
 """Reads a room's messages: pages by seq, single ones, and the context of a model.
 
-Every page is a range of the index on (room_key, seq), so its cost does not depend on where in the room it lies or how
-long the room is. A deleted message keeps its place, with the text "" and no `meta`; what was cleared has none.
+Every page is a few ranges of the index on (room_key, branch, seq), one for each part of the path that it lies on, so
+its cost does not depend on where in the room it lies or how long the room is. A deleted message keeps its place, with
+the text "" and no `meta`; what was cleared has none.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     ScalarSelect,
     Select,
+    and_,
     bindparam,
     func,
     literal_column,
@@ -24,7 +26,9 @@ from sqlalchemy import (
 from palaver.model import NO_DATA, ActorId, ActorKind, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Columns, Row, Statement, among, matching
+from palaver.store.read import branches
 from palaver.store.read.actors import id_of
+from palaver.store.read.branches import Path
 from palaver.store.schema import actors, messages, rooms
 from palaver.store.values import ByName
 
@@ -71,11 +75,12 @@ def room_key() -> ScalarSelect[int]:
     return select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 
 
-def _there(source: FromClause) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Of messages of a room: those that come after what was cleared of its history."""
+def _there(source: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Of messages of a room: those of a branch that come after what was cleared of its history."""
     upto = func.coalesce(rooms.c.cleared_upto, literal_column("0"))
     cleared = select(upto).where(rooms.c.id == bindparam("room")).scalar_subquery()
-    return source.c.room_key == room_key(), source.c.seq > cleared
+    here = source.c.room_key == room_key()
+    return here, source.c.branch == bindparam("branch"), source.c.seq > cleared
 
 
 def _any(where: ColumnElement[bool]) -> Select[tuple[int]]:
@@ -85,9 +90,9 @@ def _any(where: ColumnElement[bool]) -> Select[tuple[int]]:
 def _range(
     *where: ColumnElement[bool], newest_first: bool, across: ColumnElement[bool] | None = None
 ) -> Statement:
-    """At most `limit` messages of a room, and with each whether there are `others` on the other side of `seq`.
+    """At most `limit` messages of a branch, and with each whether it has `others` on the other side of `seq`.
 
-    PostgreSQL cannot know how long the room is; asked for all at once it may read and join the whole of it, so there
+    PostgreSQL cannot know how long the branch is; asked for all at once it may read and join the whole of it, so there
     the range is cut before anything is joined to it. SQLite walks the index and stops, for a quarter less.
     """
     more = [] if across is None else [_any(across).scalar_subquery().is_not(None).label("others")]
@@ -97,23 +102,24 @@ def _range(
     cut = select(messages).where(*here).order_by(order).limit(limit).subquery("cut")
     return Statement(
         selected(*more, source=cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
-        "room",
-        "seq",
-        "limit",
+        *("room", "branch", "seq", *(() if newest_first else ("upto",)), "limit"),
         sqlite=selected(*more).where(*here).order_by(order).limit(limit),
     )
 
 
-_until, _from = messages.c.seq <= bindparam("seq"), messages.c.seq >= bindparam("seq")
+_until = messages.c.seq <= bindparam("seq")
+_from = messages.c.seq.between(bindparam("seq"), bindparam("upto"))
 _beside = messages.alias("beside")
-_above, _below = _beside.c.seq > bindparam("seq"), _beside.c.seq < bindparam("seq")
-_UNTIL = _range(_until, newest_first=True, across=_above)
+_above = and_(_beside.c.seq > bindparam("seq"), _beside.c.seq <= bindparam("upto"))
+_below = _beside.c.seq < bindparam("seq")
+_UNTIL = _range(_until, newest_first=True, across=_beside.c.seq > bindparam("seq"))
 _FROM = _range(_from, newest_first=False, across=_below)
 _CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
 _said = (
     select(messages)
     .where(
         *_there(messages),
+        _until,
         messages.c.deleted_ms.is_(None),
         messages.c.kind == literal_column(f"'{Kind.TEXT}'"),
         messages.c.role.in_([literal_column(f"'{one}'") for one in (Role.USER, Role.ASSISTANT)]),
@@ -124,9 +130,11 @@ _said = (
     .offset(bindparam("offset"))
     .subquery("said")
 )
-_SPOKEN = Statement(selected(source=_said).order_by(_said.c.seq), "room", "limit", "offset")
-_ANY_ABOVE = Statement(_any(_above), "room", "seq")
-_ANY_BELOW = Statement(_any(_below), "room", "seq")
+_SPOKEN = Statement(
+    selected(source=_said).order_by(_said.c.seq), *("room", "branch", "seq", "limit", "offset")
+)
+_ANY_ABOVE = Statement(_any(_above), "room", "branch", "seq", "upto")
+_ANY_BELOW = Statement(_any(_below), "room", "branch", "seq")
 _with_room = selected(rooms.c.id.label("room")).join(rooms, rooms.c.key == messages.c.room_key)
 _BY_ID = matching(_with_room, messages.c.id)
 _BY_IDS = among(_with_room, messages.c.id)
@@ -135,6 +143,7 @@ _BY_IDS = among(_with_room, messages.c.id)
 def page(
     conn: Connection,
     room: RoomId,
+    path: Path | None = None,
     *,
     before: int | None = None,
     after: int | None = None,
@@ -144,19 +153,20 @@ def page(
     """The newest messages, those with seq < `before`, those with seq > `after`, or those on both sides of `around`.
 
     Give at most one of the three. `around` itself counts to the newer side; a side that is short leaves its places to
-    the other.
+    the other. `path`: the one whose messages they are; None: the room's main one.
     """
+    path = branches.main(conn, room) if path is None else path
     if around is not None:
-        return _around(conn, room, bounded(around), limit)
+        return _around(conn, room, path, bounded(around), limit)
     if after is not None:
         first = bounded(after) + 1
-        found, others = _side(conn, room, _FROM, first, limit)
-        older = bool(_ANY_BELOW.all(conn, room, first)) if others is None else others
-        return _page(found[:limit], older=older, newer=len(found) > limit, at=first)
+        found, others = _newer(conn, room, path, first, limit)
+        older = _is_any_below(conn, room, path, first) if others is None else others
+        return _page(path, found[:limit], older=older, newer=len(found) > limit, at=first)
     last = INTEGER_MAX if before is None else bounded(before) - 1
-    found, others = _side(conn, room, _UNTIL, last, limit)
-    newer = bool(_ANY_ABOVE.all(conn, room, last)) if others is None else others
-    return _page(found[:limit][::-1], older=len(found) > limit, newer=newer, at=last + 1)
+    found, others = _older(conn, room, path, last, limit)
+    newer = _is_any_above(conn, room, path, last) if others is None else others
+    return _page(path, found[:limit][::-1], older=len(found) > limit, newer=newer, at=last + 1)
 
 
 def get(conn: Connection, message: MessageId) -> Message | None:
@@ -172,13 +182,32 @@ def of_ids(conn: Connection, ids: Collection[MessageId]) -> dict[MessageId, Mess
 
 
 def spoken(conn: Connection, room: RoomId, *, limit: int, offset: int) -> tuple[Message, ...]:
-    """Messages of people and models in words, oldest first, without the first `offset`, which are walked."""
-    return messages_of(room, _SPOKEN.columns(conn, room, limit, offset))
+    """Messages of people and models in words, oldest first, without the first `offset`, which are walked.
+
+    They are those of the room's main path.
+    """
+    parts = branches.main(conn, room).parts[::-1]
+    if len(parts) == 1:
+        return messages_of(room, _SPOKEN.columns(conn, room, *parts[0], limit, offset))
+    found: list[Message] = []
+    for part in parts:
+        left = offset + limit - len(found)
+        found += messages_of(room, _SPOKEN.columns(conn, room, *part, left, 0))
+    return tuple(found[offset:])
 
 
-def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tuple[Message, ...]:
-    """The last `limit` messages with seq <= `upto_seq` that are not deleted, oldest first."""
-    return messages_of(room, _CONTEXT.columns(conn, room, bounded(upto_seq), limit))[::-1]
+def context(
+    conn: Connection, room: RoomId, *, branch: int = 0, upto_seq: int, limit: int
+) -> tuple[Message, ...]:
+    """The last `limit` messages of a branch's path with seq <= `upto_seq` that are not deleted, oldest first."""
+    found: list[Message] = []
+    for one, upto in branches.of(conn, room, branch).parts:
+        if len(found) < limit:
+            rows = _CONTEXT.columns(
+                conn, room, one, min(bounded(upto_seq), upto), limit - len(found)
+            )
+            found += messages_of(room, rows)
+    return tuple(found[::-1])
 
 
 def message_of(room: RoomId, row: Row) -> Message:
@@ -210,12 +239,13 @@ def bounded(seq: int) -> int:
     return max(0, min(seq, INTEGER_MAX - 1))
 
 
-def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:
-    older, _ = _side(conn, room, _UNTIL, seq - 1, limit)
-    newer, _ = _side(conn, room, _FROM, seq, limit)
+def _around(conn: Connection, room: RoomId, path: Path, seq: int, limit: int) -> Page:
+    older, _ = _older(conn, room, path, seq - 1, limit)
+    newer, _ = _newer(conn, room, path, seq, limit)
     old_count = min(len(older), max(limit // 2, limit - len(newer)))
     new_count = min(len(newer), limit - old_count)
     return _page(
+        path,
         older[:old_count][::-1] + newer[:new_count],
         older=len(older) > old_count,
         newer=len(newer) > new_count,
@@ -223,18 +253,58 @@ def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:
     )
 
 
-def _page(found: tuple[Message, ...], *, older: bool, newer: bool, at: int) -> Page:
+def _page(path: Path, found: tuple[Message, ...], *, older: bool, newer: bool, at: int) -> Page:
     """`at`: where the page would begin if it held anything."""
     return Page(
         messages=found,
         before=(found[0].seq if found else at) if older else None,
         after=(found[-1].seq if found else at - 1) if newer else None,
+        branch=path.branch,
     )
 
 
-def _side(
-    conn: Connection, room: RoomId, side: Statement, seq: int, limit: int
+def _older(
+    conn: Connection, room: RoomId, path: Path, seq: int, limit: int
 ) -> tuple[tuple[Message, ...], bool | None]:
-    """`limit` messages and one more, and whether there are any on the other side; None where there are none here."""
-    found = side.columns(conn, room, seq, limit + 1)
-    return messages_of(room, found), found.others[0] if found.others else None
+    """The last `limit` messages up to `seq` and one more, the newest first, and whether there are any behind them.
+
+    That is None where it has to be asked for.
+    """
+    return _walked(
+        conn,
+        room,
+        _UNTIL,
+        [(branch, min(seq, upto)) for branch, upto in path.parts],
+        limit,
+    )
+
+
+def _newer(
+    conn: Connection, room: RoomId, path: Path, seq: int, limit: int
+) -> tuple[tuple[Message, ...], bool | None]:
+    """The first `limit` messages from `seq` on and one more, and whether there are any before, as `_older`."""
+    parts = [(branch, seq, upto) for branch, upto in path.parts[::-1] if upto >= seq]
+    return _walked(conn, room, _FROM, parts, limit)
+
+
+def _walked(
+    conn: Connection, room: RoomId, side: Statement, parts: Sequence[tuple[int, ...]], limit: int
+) -> tuple[tuple[Message, ...], bool | None]:
+    found: tuple[Message, ...] = ()
+    others: list[bool] = []
+    for part in parts:
+        if len(found) <= limit:
+            rows = side.columns(conn, room, *part, limit + 1 - len(found))
+            found += messages_of(room, rows)
+            others = rows.others
+    return found, others[0] if len(parts) == 1 and others else None
+
+
+def _is_any_above(conn: Connection, room: RoomId, path: Path, seq: int) -> bool:
+    parts = [(branch, seq, upto) for branch, upto in path.parts if upto > seq]
+    return any(_ANY_ABOVE.all(conn, room, *part) for part in parts)
+
+
+def _is_any_below(conn: Connection, room: RoomId, path: Path, seq: int) -> bool:
+    parts = [(branch, min(seq, upto)) for branch, upto in path.parts]
+    return any(_ANY_BELOW.all(conn, room, *part) for part in parts)

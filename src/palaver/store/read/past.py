@@ -22,9 +22,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from palaver.model import ActorId, EventType, MemberRole, Page, RoomId, Then
+from palaver.model import ActorId, EventType, MemberRole, Message, Page, RoomId, Then
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.read import events as stored_events, members
+from palaver.store.read import branches, events as stored_events, members
 from palaver.store.read.actors import id_of, of_ids
 from palaver.store.read.messages import bounded, messages_of, room_key, selected
 from palaver.store.schema import actors, event_is_later, events, messages
@@ -41,6 +41,7 @@ _MEMBERSHIP = (
     EventType.MEMBER_REMOVED,
     EventType.MEMBER_ROLE,
 )
+NOBODY = ActorId("")
 _at: ColumnElement[int] = bindparam("at", type_=BigInteger)
 
 
@@ -61,7 +62,8 @@ _cut = (
         _seq_of(EventType.MESSAGE_EDITED).label("edited_seq"),
         _seq_of(EventType.MESSAGE_EDITED, after=True).label("replaced_seq"),
     )
-    .where(messages.c.room_key == room_key(), messages.c.seq <= bindparam("seq"))
+    .where(messages.c.room_key == room_key(), messages.c.branch == bindparam("branch"))
+    .where(messages.c.seq <= bindparam("seq"))
     .order_by(messages.c.seq.desc())
     .limit(bindparam("limit"))
     .subquery("cut")
@@ -87,7 +89,7 @@ _then = (
 )
 _PAGE = Statement(
     selected(_then.c.edit, source=_then).order_by(_then.c.seq.desc()),
-    *("room", "at", "seq", "limit"),
+    *("room", "at", "branch", "seq", "limit"),
 )
 
 
@@ -122,18 +124,36 @@ _UNTIL = _all_of(_MEMBERSHIP, newest_first=True)
 _AFTER = _all_of(_MEMBERSHIP, newest_first=False)
 
 
-def page(conn: Connection, room: RoomId, at: int, *, before: int | None, limit: int) -> Page:
-    """The newest messages up to `at`, or those of them with seq < `before`, as they were then."""
+def page(
+    conn: Connection,
+    room: RoomId,
+    at: int,
+    *,
+    by: ActorId = NOBODY,
+    branch: int | None = None,
+    before: int | None,
+    limit: int,
+) -> Page:
+    """The newest messages up to `at`, or those of them with seq < `before`, as they were then.
+
+    They are those of the path of the given branch, or of the one that `by` looks at. Refused: `branch_not_found`.
+    """
+    path = branches.chosen(conn, room, by, branch, None)
     last = at if before is None else min(at, bounded(before) - 1)
-    rows = _PAGE.columns(conn, room, at, last, limit + 1)
     cleared = _cleared_upto(conn, room, at)
-    found = tuple(
-        replace(one, text=edit["was"]) if edit and one.deleted_ms is None else one
-        for one, edit in zip(messages_of(room, rows), rows.edit, strict=True)
-        if one.seq > cleared
-    )
-    here = found[:limit][::-1]
-    return Page(messages=here, before=here[0].seq if len(found) > limit else None, after=None)
+    found: list[Message] = []
+    for one, upto in path.parts:
+        if len(found) <= limit:
+            asked = (room, at, one, min(last, upto), limit + 1 - len(found))
+            rows = _PAGE.columns(conn, *asked)
+            found += [
+                replace(said, text=edit["was"]) if edit and said.deleted_ms is None else said
+                for said, edit in zip(messages_of(room, rows), rows.edit, strict=True)
+                if said.seq > cleared
+            ]
+    here = tuple(found[:limit][::-1])
+    older = here[0].seq if len(found) > limit else None
+    return Page(messages=here, before=older, after=None, branch=path.branch)
 
 
 def _cleared_upto(conn: Connection, room: RoomId, at: int) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from palaver.model import Actor, ActorId, Page, Reaction, RoomId
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.read import messages
+from palaver.store.read import branches, messages
 from palaver.store.read.actors import id_of
 from palaver.store.read.messages import became, room_key
 from palaver.store.schema import actors, reactions
@@ -50,9 +50,22 @@ _SHOWN = Statement(
 )
 
 
-def page(conn: Connection, room: RoomId, by: ActorId, *, limit: int, **place: int | None) -> Page:
-    """A page of messages as `messages.page` gives it, with the reactions to them as `by` sees them."""
-    found = messages.page(conn, room, limit=limit, **place)
+def page(
+    conn: Connection,
+    room: RoomId,
+    by: ActorId,
+    *,
+    limit: int,
+    branch: int | None = None,
+    around: int | None = None,
+    **place: int | None,
+) -> Page:
+    """A page of messages as `messages.page` gives it, with the reactions to them as `by` sees them.
+
+    `branch`: as `branches.chosen` says. Refused: `branch_not_found`.
+    """
+    path = branches.chosen(conn, room, by, branch, around)
+    found = messages.page(conn, room, path, limit=limit, around=around, **place)
     if not found.messages:
         return found
     first, last = found.messages[0].seq, found.messages[-1].seq

@@ -50,6 +50,7 @@ from palaver.model import (
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
+from palaver.store.read import branches
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, PREFIX, actor_of
 from palaver.store.schema import (
     accounts,
@@ -117,6 +118,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     )
     own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
     parents, known = rooms.alias("parents"), members.alias("known")
+    forks = rooms.alias("forks")
     may_know = or_(me.is_(None), known.c.role.is_not(None), parents.c.visibility == Visibility.OPEN)
     parent = (
         select(parents.c.id)
@@ -130,25 +132,42 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
         select(
             *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
             *rooms.c["created_ms", "active_ms", "deleted_ms", "door", "archived_ms"],
-            *rooms.c["open_to", "open_role"],
+            *rooms.c["open_to", "open_role", "main_branch", "last_branch", "forked_seq"],
+            select(forks.c.id)
+            .where(forks.c.key == rooms.c.forked_key)
+            .scalar_subquery()
+            .label("forked"),
             select(accounts.c.status)
             .where(accounts.c.actor_key == me)
             .scalar_subquery()
             .label("status"),
             parent.scalar_subquery().label("parent"),
-            *members.c["role", "kept_out", "muted", "pinned"],
+            *members.c["role", "kept_out", "muted", "pinned", "branch"],
             _hidden.label("hidden"),
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),
+            me.label("me"),
         )
         .select_from(source)
         .outerjoin(members, own_membership)
     )
 
 
-_ROOM = ByName(Room, "role", "agents", "muted", "hidden", "joined", "pinned")
+_ROOM = ByName(
+    *(Room, "role", "agents", "muted", "hidden", "joined", "pinned"),
+    *("branch", "main_branch", "branches", "forked", "unread"),
+)
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
+_UNREAD = Statement(
+    select(*messages.c["seq", "branch"])
+    .where(messages.c.room_key == bindparam("room_key"), messages.c.seq > bindparam("since"))
+    .where(messages.c.author_key != func.coalesce(bindparam("me", type_=BigInteger), 0))
+    .where(messages.c.deleted_ms.is_(None))
+    .order_by(messages.c.seq)
+    .limit(UNREAD_SCANNED),
+    *("room_key", "since", "me"),
+)
 _AGENTS = among(
     select(*ACTOR_COLUMNS, members.c.room_key)
     .join(members, members.c.actor_key == actors.c.key)
@@ -539,6 +558,7 @@ def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
+    looked = [(row, *_looked(conn, row)) for row in rows]
     return tuple(
         [
             _ROOM.one(
@@ -549,10 +569,28 @@ def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...
                 bool(row.hidden),
                 row.role is not None and not row.kept_out,
                 bool(row.pinned),
+                branch,
+                row.main_branch or 0,
+                row.last_branch or 0,
+                None if row.forked is None else (row.forked, row.forked_seq),
+                unread,
             )
-            for row in rows
+            for row, branch, unread in looked
         ]
     )
+
+
+def _looked(conn: Connection, row: Row) -> tuple[int, int]:
+    """The branch that the actor looks at, and how many of the unread messages lie on its path."""
+    if row.last_branch is None:
+        return 0, row.unread
+    branch = (row.main_branch if row.branch is None else row.branch) or 0
+    if not row.unread:
+        return branch, 0
+    path = branches.of(conn, row.id, branch)
+    since = max(row.read_seq, row.seq - UNREAD_SCANNED)
+    found = _UNREAD.all(conn, row.key, since, row.me)
+    return branch, sum(path.holds(one.branch, one.seq) for one in found[:UNREAD_MAX])
 
 
 def _cursor(key: int, active_ms: int) -> str:

@@ -11,8 +11,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    exists,
     func,
     literal_column,
+    not_,
     or_,
     select,
     tuple_,
@@ -26,6 +28,7 @@ from palaver.store.read.feed import Span
 from palaver.store.read.rights import Readable, readable
 from palaver.store.schema import (
     actors,
+    branches,
     events,
     members,
     messages as messages_table,
@@ -110,9 +113,15 @@ _AUTHORS = among(
     .join(actors, or_(actors.c.key == _its.c.key, actors.c.became_key == _its.c.key)),
     _its.c.id,
 )
+_on_deleted = exists().where(
+    branches.c.room_key == _m.room_key,
+    branches.c.branch == _m.branch,
+    branches.c.deleted_ms.is_not(None),
+)
 AT_PLACES = ListStatement(
     lambda names: messages.selected(_m.room_key, _m.author_key).where(
-        or_(*[and_(_m.room_key == bindparam(key), _m.seq == bindparam(seq)) for key, seq in names])
+        or_(*[and_(_m.room_key == bindparam(key), _m.seq == bindparam(seq)) for key, seq in names]),
+        or_(_m.branch == literal_column("0"), not_(_on_deleted)),
     ),
     width=2,
 )
@@ -217,7 +226,7 @@ def seen(
 ) -> Looked:
     """The first `count` messages at keys of rooms and seqs that an actor may read, as they are now.
 
-    Of these those alone that have all `marks`.
+    Of these those alone that have all `marks`; none of a deleted branch.
     """
     rooms = _known(conn, {key for key, _ in places}, actor, known)
     found: dict[tuple[int, int], Message] = {}

@@ -28,7 +28,7 @@ selected = (
         *turns.c[
             "id", "trigger_seq", "state", "attempt", "fence", "external", "root_seq", "waits_for"
         ],
-        *turns.c["depth", "context_seq", "model", "choice"],
+        *turns.c["depth", "context_seq", "model", "choice", "branch"],
         turns.c.message_id.label("message"),
         rooms.c.id.label("room"),
         actors.c.id.label("agent"),
@@ -39,7 +39,7 @@ selected = (
     .join(actors, actors.c.key == turns.c.agent_key)
 )
 
-_TURN = ByName(Turn, "agent", "external")
+_TURN = ByName(Turn, "agent", "external", "branch")
 
 _BY_ID = matching(selected, turns.c.id)
 _TOLD = matching(
@@ -188,4 +188,4 @@ def _is_wanted(conn: Connection, turn: TurnId) -> bool:
 
 def turn_of(row: Row) -> Turn:
     """The turn of a row of `selected`."""
-    return _TURN.one(row, id_of(ActorKind.AGENT, row.agent), bool(row.external))
+    return _TURN.one(row, id_of(ActorKind.AGENT, row.agent), bool(row.external), row.branch or 0)

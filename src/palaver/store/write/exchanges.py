@@ -44,8 +44,10 @@ from palaver.store.write.recognition import (
     UNANSWERED,
     Place,
     asides_of,
+    branch_of,
     found,
     held,
+    meanwhile,
     prompts,
     spans_of,
 )
@@ -184,11 +186,18 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
             failed = get(tx.conn, place.failed)
         if failed is not None and self.client and failed.room == room.id:
             _take_back(tx, room, failed, actor)
-        new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
+        place, branch = _parted(tx, self, place, actor)
+        new, view, told = _stored(tx, self, (actor, agent), place, branch, begins=begins)
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
         chain = Chain(asker_key=actor.key)
-        turn = tx.open_turn(room, agent, trigger_seq, chain=chain, first=bool(new), external=ids)
+        turn = tx.open_turn(
+            *(room, agent, trigger_seq),
+            chain=chain,
+            branch=branch,
+            first=bool(new),
+            external=ids,
+        )
         seqs: Seqs = {"view": view, "answers": (), "prompts": told}
         if new:
             seqs["own"] = new[0]
@@ -336,6 +345,17 @@ def _place(
     return place or Place(room=room), place is None
 
 
+def _parted(
+    tx: Transaction, command: OpenExchange, place: Place, actor: KnownActor
+) -> tuple[Place, int]:
+    """The branch in which a request goes on; behind a response, with what was said there since on the page."""
+    if command.previous is None:
+        return place, branch_of(tx, place, actor) if command.whole else place.room.main
+    branch = branch_of(tx, place, actor)
+    words = meanwhile(tx, place.room, branch, max(last for _, last in place.before))
+    return replace(place, before=spans_of(words, place.before)), branch
+
+
 def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
     """The room that an id of the client's means. It is made at first, and again after it was deleted or lost."""
     seen = _seen(tx, command, command.client)
@@ -363,6 +383,7 @@ def _stored(
     command: OpenExchange,
     authors: tuple[KnownActor, KnownActor],
     place: Place,
+    branch: int,
     *,
     begins: bool,
 ) -> tuple[Sequence[int], Spans, Sequence[int]]:
@@ -378,7 +399,8 @@ def _stored(
     kept = [at for at in range(place.taken, len(command.entries)) if at not in beside]
     ids, entries = [command.ids[at] for at in kept], [command.entries[at] for at in kept]
     new = [
-        one.seq for one in append(tx, place.room, by_role(tx, place.room, ids, entries, authors))
+        one.seq
+        for one in append(tx, place.room, by_role(tx, place.room, ids, entries, authors), branch)
     ]
     view, known = [*place.refs, *new], len(place.refs)
     for index, (at, ref) in reversed([*enumerate(beside.items())]):

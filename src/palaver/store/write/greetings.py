@@ -60,6 +60,7 @@ def greet(
         status=Status.DONE,
         text=text,
         created_ms=tx.now_ms,
+        branch=room.main,
         meta={"card": card.version, "greeting": True},
     )
     if by is not None:

@@ -50,6 +50,7 @@ from palaver.speaking import CHAIN_MOST, Words
 from palaver.store.engine.statement import ListStatement, Row, Statement, among, matching, updating
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, became_key, id_of, its, refuse_disabled
+from palaver.store.read.branches import check as check_branch
 from palaver.store.read.devices import standing
 from palaver.store.read.edits import first_text
 from palaver.store.read.messages import message_of, page, selected
@@ -67,6 +68,7 @@ from palaver.store.schema import (
     turns,
 )
 from palaver.store.write.actors import nobody
+from palaver.store.write.branches import following
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
 from palaver.store.write.speakers import NOBODY, Hearing, hearing, lately, owner_key, refuse
@@ -142,7 +144,7 @@ _ROOM = matching(
 )
 _MESSAGE = matching(
     select(
-        *messages.c["id", "seq", "deleted_ms"],
+        *messages.c["id", "seq", "deleted_ms", "branch"],
         became_key.label("author_key"),
         turns.c.id.label("turn"),
         *turns.c["trigger_seq", "agent_key", "depth", "root_seq", "choice", "model"],
@@ -188,14 +190,16 @@ class Added(Struct, frozen=True, kw_only=True):
 class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     """Appends a message to a room.
 
-    Refused: `room_not_found`, `forbidden`, `room_archived`, `message_not_found` (reply_to), `cid_reused`.
-    `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
-    one is refused. Without a `cid` the same holds of the `id`. With `answers`, the agents that answer (`speaking`) get
-    their turns in the same transaction, one for each of `models`; with `asks`, all that do not speak `never`. A
-    duplicate opens none, and gives those of this process that are still open. Whom the text mentions is kept in the
-    meta, and no part of what is sent. `created_ms` and `seq` are the store's. Any actor may write to an open room.
-    `by`: the session or key of who sends it, which may have ended since (`session_ended`, `unauthenticated`), as their
-    account may be (`account_disabled`).
+    It stands at the end of the room's main branch, or of `branch`, or follows the message at the seq `after`: behind
+    the newest one of a branch, which goes on so, or behind any other (0: none), where a branch begins. Refused:
+    `room_not_found`, `forbidden`, `room_archived`, `message_not_found` (reply_to, after), `branch_not_found`,
+    `cid_reused`. `cid` is unique per author for ever: the same one with the same room, text and reply_to is a
+    duplicate, with another one is refused. Without a `cid` the same holds of the `id`. With `answers`, the agents that
+    answer (`speaking`) get their turns in the same transaction, one for each of `models`; with `asks`, all that do not
+    speak `never`. A duplicate opens none, and gives those of this process that are still open. Whom the text mentions
+    is kept in the meta, and no part of what is sent. `created_ms` and `seq` are the store's. Any actor may write to an
+    open room. `by`: the session or key of who sends it, which may have ended since (`session_ended`,
+    `unauthenticated`), as their account may be (`account_disabled`).
     """
 
     id: MessageId
@@ -210,6 +214,8 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     asks: bool = False
     models: tuple[str, ...] = ()
     by: CredentialId | None = None
+    after: int | None = None
+    branch: int | None = None
     locks_in_order: ClassVar[bool] = True
 
     def apply(self, tx: Transaction) -> Added:
@@ -263,7 +269,8 @@ class AddEntries(RoomCommand[tuple[Message, ...]], frozen=True, kw_only=True):
             known = _added_before(tx, self)
         if known:
             return tuple([message_of(row.room, row) for row in known])
-        return tuple(append(tx, room, by_role(tx, room, self.ids, self.entries, (author, agent))))
+        said = by_role(tx, room, self.ids, self.entries, (author, agent))
+        return tuple(append(tx, room, said, room.main))
 
 
 class MessageCommand(Command[T_co], frozen=True, kw_only=True):
@@ -311,9 +318,10 @@ def append(
     tx: Transaction,
     room: LockedRoom,
     entries: Iterable[tuple[MessageId, KnownActor, Entry, Status]],
+    branch: int,
     reply_to: tuple[MessageId | None, int | None] = (None, None),
 ) -> list[Message]:
-    """Stores entries, with their ids, authors and statuses, as the room's next messages, which reply to one."""
+    """Stores entries, with their ids, authors and statuses, as a branch's next messages, which reply to one."""
     said: list[Said] = []
     for id_, author, entry, status in entries:
         room.seq += 1
@@ -330,6 +338,7 @@ def append(
             kind=str(entry.kind),
             meta=cast("Meta", entry.meta),
             reply_to=reply_to[0],
+            branch=branch,
         )
         said.append((room, author.key, message, reply_to[1]))
     tx.append(said)
@@ -502,7 +511,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     check(Action.WRITE, role, archived=room.archived_ms is not None)
     reply_to_seq, replied = _replied(run, command, room)
     there = run.hearing.get(room.key, NOBODY)
-    mentions = there.mentions(command.text)
+    mentions, branch = there.mentions(command.text), _branch(tx, run, command, (room, author))
     room.seq += 1
     message = Message(
         id=command.id,
@@ -516,6 +525,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         created_ms=tx.now_ms,
         cid=command.cid,
         reply_to=command.reply_to,
+        branch=branch,
         meta=naming(command.meta, mentions),
     )
     run.said.append((room, author.key, message, reply_to_seq))
@@ -532,11 +542,27 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
             chain = _chain(tx, room, author, message.seq)
             so_far = lately(tx, room) + sum(one[0] == room.key for one in run.turns)
             words = replace(words, agent=author.id, depth=chain.depth - 1, lately=so_far)
-        opened, refused = there.opened(tx, room, words, message.seq, chain, models=command.models)
+        opened, refused = there.opened(
+            tx, room, words, message.seq, chain, branch=branch, models=command.models
+        )
         run.refused += [(room, *one) for one in refused]
     run.turns += opened
-    turns = tuple([turn for *_, turn in opened])
-    return Added(message=message, dup=False, turns=turns, untitled=room.untitled)
+    begun = tuple([turn for *_, turn in opened])
+    return Added(message=message, dup=False, turns=begun, untitled=room.untitled)
+
+
+def _branch(
+    tx: Transaction, run: _Run, command: AddMessage, where: tuple[LockedRoom, KnownActor]
+) -> int:
+    """The branch in which a message is to stand, which may begin with it."""
+    room, author = where
+    if command.branch is not None:
+        return check_branch(tx.conn, room.id, command.branch)
+    if command.after is None:
+        return room.main
+    tx.append(run.said)  # what is decided may be what it follows
+    run.said.clear()
+    return following(tx, room, author, command.after)
 
 
 def _chain(tx: Transaction, room: LockedRoom, agent: KnownActor, seq: int) -> Chain:

@@ -8,8 +8,9 @@ whole history that was asked, and with its answer; of the answer with the last w
 A request belongs to the exchange to which its longest known history leads, if no other came after it in its room. Else
 its newest answer with its question decides: what stands before may be missing from the front, or replaced at the front
 by something shorter. Else its newest answer alone, if it is the last of exactly one room, and its question stands in
-the one that was asked. Anything else is a new room: what is stored is never rewritten. At most 65 digests are looked
-up, and as much of a room is read as the request is long.
+the one that was asked. Else the longest known history that ends with an answer, from where the room has gone on
+otherwise: there it parts (`branch_of`). Anything else is a new room: what is stored is never rewritten. At most 65
+digests are looked up, and as much of a room is read as the request is long.
 
 In a room that is named, whatever is there already is not stored again: its newest messages are looked at and, for a
 history that was rewritten, all that its newest exchange was asked. What people said on the page meanwhile is passed by
@@ -25,10 +26,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeId, Kind, Message, Role, RoomId, Spans
+from palaver.model import ActorId, Entry, ExchangeId, Kind, Message, Role, RoomId, Spans, Status
 from palaver.model.exchanges import ExchangeState, Seqs
 from palaver.policy import Action, allows
-from palaver.store.engine.statement import ListStatement, Row, inserting, matching
+from palaver.store.engine.statement import ListStatement, Row, Statement, inserting, matching
 from palaver.store.fingerprints import (
     START,
     alone,
@@ -42,9 +43,18 @@ from palaver.store.fingerprints import (
     words_of,
 )
 from palaver.store.histories import Request
-from palaver.store.read import messages, rooms as stored_rooms
+from palaver.store.read import branches, messages, rooms as stored_rooms
 from palaver.store.read.exchanges import spoken
-from palaver.store.schema import asides, exchanges, prefixes, rooms
+from palaver.store.schema import (
+    asides,
+    exchanges,
+    messages as messages_table,
+    prefixes,
+    rooms,
+    turn_is_open,
+    turns,
+)
+from palaver.store.write.branches import begin
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 CANDIDATES_MAX = 32
@@ -97,6 +107,32 @@ _NEWEST = matching(
     rooms.c.id,
 )
 _SEQS = matching(select(exchanges.c.seqs), exchanges.c.id)
+_GIVEN = (Status.DONE, Status.STOPPED)
+_behind = (
+    select(*messages_table.c["seq", "status", "meta"])
+    .where(
+        messages_table.c.room_key == bindparam("room_key"),
+        messages_table.c.branch == bindparam("branch"),
+        messages_table.c.seq > bindparam("seq"),
+        messages_table.c.deleted_ms.is_(None),
+    )
+    .order_by(messages_table.c.seq)
+    .limit(LATER_MAX)
+)
+_SAID_BEHIND = Statement(_behind, "room_key", "branch", "seq")
+_BEHIND = Statement(
+    _behind.where(messages_table.c.role == Role.ASSISTANT), *("room_key", "branch", "seq")
+)
+_LATEST = matching(
+    select(exchanges.c.seqs).order_by(exchanges.c.id.desc()).limit(CANDIDATES_MAX),
+    exchanges.c.room_key,
+)
+_RUNNING = matching(
+    select(func.coalesce(turns.c.branch, 0).label("branch"), exchanges.c.seqs)
+    .join(exchanges, exchanges.c.turn_id == turns.c.id)
+    .where(turn_is_open),
+    turns.c.room_key,
+)
 _ASIDE = matching(select(asides.c.number), asides.c.room_key, asides.c.digest)
 _LEAST = matching(select(func.min(asides.c.number)), asides.c.room_key)
 _INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said", "author_key")
@@ -110,13 +146,15 @@ _Whose = tuple[int, KnownActor]
 class Place(Struct, frozen=True, kw_only=True):
     """A room, what it holds of a request (`refs`), and how many of the request's entries that is.
 
-    `before` is what was said before, where the request does not bring it; `failed` is the exchange that was asked all
-    of it, and nothing else, and got no answer.
+    `end` is the seq of the last message of these, also of one that the client told in its own way. `before` is what was
+    said before, where the request does not bring it; `failed` is the exchange that was asked all of it, and nothing
+    else, and got no answer.
     """
 
     room: LockedRoom
     refs: Sequence[int] = ()
     taken: int = 0
+    end: int = 0
     before: Spans = ()
     failed: ExchangeId | None = None
 
@@ -125,7 +163,7 @@ def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     """Where a request goes on that names no room."""
     place = _continued(tx, said, actor, None)
     if place is not None or not said.ends:
-        return place
+        return place or _continued(tx, said, actor, None, parts=True)
     first, last = said.newest()
     answer = said.likes[first:last]
     words = longer(START, said.likes[first - 1]) if first else b""
@@ -133,18 +171,18 @@ def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     digests = {pair(words, answer), pair(words, calls)} if first else ()
     for met in _met(tx, digests, actor):
         if _goes_on(tx, met, actor.id):
-            refs = _followed(tx, said, actor, met, last)
-            if refs is not None:
-                return _placed(tx, said, actor, met, last, refs)
+            followed = _followed(tx, said, actor, met, last)
+            if followed is not None:
+                return _placed(tx, said, actor, met, last, followed)
     heads = {
         met.room: met for met in _met(tx, [alone(answer)], actor) if _goes_on(tx, met, actor.id)
     }
     if len(heads) == 1:
         (met,) = heads.values()
-        refs = _followed(tx, said, actor, met, last, question=first - 1)
-        if refs is not None:
-            return _placed(tx, said, actor, met, last, refs)
-    return None
+        followed = _followed(tx, said, actor, met, last, question=first - 1)
+        if followed is not None:
+            return _placed(tx, said, actor, met, last, followed)
+    return _continued(tx, said, actor, None, parts=True)
 
 
 def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) -> Place | None:
@@ -170,8 +208,8 @@ def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) ->
     if last is None:  # the last words are new, whatever words the room may hold already
         mapped = [index for index, place_ in enumerate(places) if place_ is not None]
         last = mapped[-1] + 1 if mapped else 0
-    refs = _refs(tx, said, places[:last], there, (room.key, actor))
-    return Place(room=room, refs=refs, taken=said.upto(last))
+    refs, end = _refs(tx, said, places[:last], there, (room.key, actor))
+    return Place(room=room, refs=refs, taken=said.upto(last), end=end)
 
 
 def _asked_before(tx: Transaction, room: RoomId, seq: int) -> Sequence[Message]:
@@ -181,6 +219,38 @@ def _asked_before(tx: Transaction, room: RoomId, seq: int) -> Sequence[Message]:
         return ()
     view = [ref for ref in each(_SEQS.value(tx.conn, newest.id)["view"]) if 0 < ref < seq]
     return spoken(tx.conn, room, spans_of(view))
+
+
+def branch_of(tx: Transaction, place: Place, actor: KnownActor) -> int:
+    """The branch in which a request goes on at its place, which is begun where the conversation has gone on from there.
+
+    It has, where an answer was given to another request after what this one brings, or one is being given. Words of the
+    page, and what got no answer, are no hindrance.
+    """
+    room, end = place.room, max((place.end, *[last for _, last in place.before]))
+    if end <= 0:
+        return room.main
+    branch = branches.at(tx.conn, room.id, end)
+    answered = any(
+        "exchange" in row.meta and row.status in _GIVEN
+        for row in _BEHIND.all(tx.conn, room.key, branch, end)
+    )
+    asked = any(
+        row.branch == branch and row.seqs.get("own", 0) > end
+        for row in _RUNNING.all(tx.conn, room.key)
+    )
+    return begin(tx, room, actor, branch, end, looks=False) if answered or asked else branch
+
+
+def meanwhile(tx: Transaction, room: LockedRoom, branch: int, end: int) -> Refs:
+    """What was said in a branch behind a seq by no request: on the page, and what agents answered there."""
+    asked = {
+        seq
+        for seqs in _LATEST.column(tx.conn, room.key)
+        for seq in (*each(seqs["view"]), *seqs["answers"])
+    }
+    rows = _SAID_BEHIND.all(tx.conn, room.key, branch, end)
+    return [row.seq for row in rows if row.seq not in asked]
 
 
 def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry], author: KnownActor) -> Refs:
@@ -257,20 +327,35 @@ def _refs_of(met: Row, prompts: Iterable[int]) -> Refs:
 
 
 def _continued(
-    tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom | None
+    tx: Transaction,
+    said: Request,
+    actor: KnownActor,
+    room: LockedRoom | None,
+    *,
+    parts: bool = False,
 ) -> Place | None:
-    """Where the longest known history leads, if it may go on there."""
+    """Where the longest known history leads, if it may go on there; with `parts` also where it has gone on otherwise.
+
+    There it leaves the way that was taken, in a branch (`branch_of`). That needs an answer to begin with.
+    """
     counts = said.known()
     for met in sorted(_met(tx, counts, actor), key=lambda met: -counts[met.digest]):
         count = counts[met.digest]
         if not met.answered and (count < len(said.likes) or met.state not in UNANSWERED):
             continue  # the same question again is another conversation
-        if met.room == room.id if room else _goes_on(tx, met, actor.id):
+        if (
+            met.room == room.id
+            if room
+            else _goes_on(tx, met, actor.id)
+            or (parts and met.answered and _is_open_to(tx, met.room, actor.id))
+        ):
             seqs: Seqs = met.seqs
             prompts_then = seqs.get("prompts")
             if prompts_then is None:  # an exchange of an older version
                 prompts_then = [one.seq for one in _first_prompts(tx, met.room)]
-            place = _placed(tx, said, actor, met, count, _refs_of(met, prompts_then), room)
+            refs = _refs_of(met, prompts_then)
+            known = refs, max((*_refs_of(met, ()), 0))
+            place = _placed(tx, said, actor, met, count, known, room)
             return place if met.answered else replace(place, failed=met.id)
     return None
 
@@ -284,13 +369,16 @@ def _goes_on(tx: Transaction, met: Row, actor: ActorId) -> bool:
     """Whether no other exchange of its room came after, but such as got no answer; and who asked may be there."""
     for id_, state in _NEWEST.all(tx.conn, met.room):
         if id_ == met.id:
-            seen = stored_rooms.get(tx.conn, met.room, actor)
-            if seen is None or seen.deleted_ms is not None:
-                return False
-            return allows(Action.WRITE, seen.role)
+            return _is_open_to(tx, met.room, actor)
         if state not in UNANSWERED:
             break
     return False
+
+
+def _is_open_to(tx: Transaction, room: RoomId, actor: ActorId) -> bool:
+    """Whether a room is there, and who asks may write to it."""
+    seen = stored_rooms.get(tx.conn, room, actor)
+    return seen is not None and seen.deleted_ms is None and allows(Action.WRITE, seen.role)
 
 
 def _placed(  # noqa: PLR0917  all that is known
@@ -299,21 +387,26 @@ def _placed(  # noqa: PLR0917  all that is known
     actor: KnownActor,
     met: Row,
     count: int,
-    refs: Refs,
+    known: tuple[Refs, int],
     room: LockedRoom | None = None,
 ) -> Place:
     """The place behind so many entries that count, and what of the page stands there and is repeated."""
+    refs, end = known
     at = max(refs, default=0)
+    branch = branches.at(tx.conn, met.room, end)
     for message in spoken(tx.conn, met.room, ((at + 1, at + LATER_MAX),)):
+        if message.branch != branch:
+            continue
         if count + 1 >= len(said.likes):
             break
         entry, like = said.entries[said.places[count]], said.likes[count]
         if likeness(message) == like:
-            refs, count = [*refs, message.seq], count + 1
+            refs, count, end = [*refs, message.seq], count + 1, message.seq
         elif by_id(message) == by_id(entry) and fills(entry, message):
-            refs, count = [*refs, aside(tx, (met.room_key, actor), entry)], count + 1
+            beside = aside(tx, (met.room_key, actor), entry)
+            refs, count, end = [*refs, beside], count + 1, message.seq
     locked = room or tx.writable(met.room, actor.id)[0]
-    return Place(room=locked, refs=refs, taken=said.upto(count))
+    return Place(room=locked, refs=refs, taken=said.upto(count), end=end)
 
 
 def _followed(
@@ -324,15 +417,16 @@ def _followed(
     count: int,
     *,
     question: int = -1,
-) -> Refs | None:
-    """What the room holds of so many entries, up to an exchange's answer; None where they were edited.
+) -> tuple[Refs, int] | None:
+    """What the room holds of so many entries, up to an exchange's answer, and where; None where they were edited.
 
     At the place of a `question` nothing else may stand than it was, but for the context around it.
     """
     refs = _refs_of(met, met.seqs.get("prompts", ()))
     view = refs[-2 * count - SPARE :]
     oldest = next((ref for ref in view if ref > 0), 1)
-    before = messages.page(tx.conn, met.room, before=oldest, limit=2 * count)
+    path = branches.of(tx.conn, met.room, branches.at(tx.conn, met.room, oldest))
+    before = messages.page(tx.conn, met.room, path, before=oldest, limit=2 * count)
     there = _counted([*before.messages, *spoken(tx.conn, met.room, spans_of(view))])
     likes = _as_stored(said, there)[:count]
     places = _aligned(likes, there)
@@ -432,10 +526,11 @@ def _refs(
     places: Sequence[int | None],
     there: Sequence[Message],
     whose: _Whose,
-) -> Refs:
+) -> tuple[Refs, int]:
+    end = max((there[place].seq for place in places if place is not None), default=0)
     return [
         there[place].seq
         if place is not None and likeness(there[place]) == said.likes[index]
         else aside(tx, whose, said.entries[said.places[index]])
         for index, place in enumerate(places)
-    ]
+    ], end

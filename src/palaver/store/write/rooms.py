@@ -1,6 +1,7 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import field
 from sqlalchemy import Connection, bindparam, func, literal_column, null, select, true
@@ -348,8 +349,10 @@ class RemoveMember(RoomCommand[bool], frozen=True, kw_only=True):
         return True
 
 
-def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
-    """The room, which is not there yet."""
+def make(
+    tx: Transaction, command: CreateRoom, *, forked: Mapping[str, Any] | None = None
+) -> LockedRoom:
+    """The room, which is not there yet. One that was `forked` begins with what was said where that says."""
     owner = None if command.owner is None else known_actor(tx, command.owner)
     refuse_disabled(None if owner is None else owner.status)
     agents = [known_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
@@ -380,8 +383,8 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
         if agent.id != command.owner:
             join(tx, room, agent, MemberRole.MEMBER, speaks=command.speaks)
     data = {"title": command.title} | ({"visibility": "open"} if room.is_open else {})
-    tx.log(room, EventType.ROOM_CREATED, owner, data=data)
-    for agent in agents if command.door is None else ():
+    tx.log(room, EventType.ROOM_CREATED, owner, data=data | ({"forked": forked} if forked else {}))
+    for agent in agents if command.door is None and forked is None else ():
         greet(tx, room, agent, owner, command.settings)
     return room
 

@@ -186,6 +186,7 @@ class Hearing(Struct):
         trigger_seq: int,
         chain: Chain,
         *,
+        branch: int,
         models: Sequence[str] = (),
     ) -> tuple[list[OpenedTurn], list[Refused]]:
         """The turns of those who answer what was said at a seq, and whose answer is refused, which is to be told.
@@ -197,8 +198,8 @@ class Hearing(Struct):
         for who, bound in speakers(words, self.listeners, self.bounds):
             why = bound or self.refusal(tx, who, chain)
             if why is None:
-                asks = asked_of(models)
-                found += self.turns(tx, room, self.agents[who], trigger_seq, chain, asks=asks)
+                asks, agent = asked_of(models), self.agents[who]
+                found += self.turns(tx, room, agent, trigger_seq, chain, branch=branch, asks=asks)
             elif why is not TurnRefusal.NO_RIGHT or words.calls(who):
                 refused.append((who, why))
         return found, refused
@@ -217,6 +218,7 @@ class Hearing(Struct):
         trigger_seq: int,
         chain: Chain,
         *,
+        branch: int,
         asks: Sequence[Asks],
         again: bool = False,
     ) -> list[OpenedTurn]:
@@ -233,6 +235,7 @@ class Hearing(Struct):
             tx.new_turn(
                 *(room, agent, trigger_seq),
                 chain=chain,
+                branch=branch,
                 attempt=attempt,
                 waits_for=self.last,
                 asks=one,

@@ -68,6 +68,13 @@ class LockedRoom(Struct):
     archived_ms: int | None = None
     open_to: OpenTo | None = None
     open_role: MemberRole | None = None
+    main_branch: int | None = None
+    last_branch: int | None = None
+
+    @property
+    def main(self) -> int:
+        """The branch in which is said what names none."""
+        return self.main_branch or 0
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +121,7 @@ _APPEND_UNFED = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT, _UNFED)
 _LOG_UNFED = Together(_ADVANCE_QUIETLY, _INSERT_EVENT, _UNFED)
 _OPENED = (
     *("id", "trigger_seq", "attempt", "state", "fence"),
-    *("depth", "root_seq", "waits_for", "context_seq", "model", "choice"),
+    *("depth", "root_seq", "waits_for", "context_seq", "model", "choice", "branch"),
 )
 """The columns that are named as the fields of a turn whose values they have."""
 _opened = attrgetter(*_OPENED)
@@ -362,6 +369,7 @@ class Transaction(Struct):
         trigger_seq: int,
         *,
         chain: Chain,
+        branch: int,
         attempt: int = 1,
         waits_for: TurnId | None = None,
         external: tuple[TurnId, MessageId] | None = None,
@@ -389,6 +397,7 @@ class Transaction(Struct):
             context_seq=trigger_seq,
             model=asks[1],
             choice=asks[0],
+            branch=branch,
         )
         return room.key, agent.key, chain.asker_key, turn
 
@@ -414,6 +423,7 @@ class Transaction(Struct):
         trigger_seq: int,
         *,
         chain: Chain,
+        branch: int,
         first: bool = False,
         external: tuple[TurnId, MessageId] | None = None,
     ) -> Turn:
@@ -422,6 +432,7 @@ class Transaction(Struct):
         opened = self.new_turn(
             *(room, agent, trigger_seq),
             chain=chain,
+            branch=branch,
             attempt=attempts + 1,
             external=external,
         )

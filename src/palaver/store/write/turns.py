@@ -53,6 +53,7 @@ from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.write import unkept
+from palaver.store.write.branches import beside
 from palaver.store.write.budgets import reached
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
@@ -85,7 +86,7 @@ _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key)
 _LOCK = matching(
     select(
         *turns.c["fence", "state", "message_id", "agent_key", "trigger_seq"],
-        *turns.c["depth", "root_seq", "asker_key", "choice"],
+        *turns.c["depth", "root_seq", "asker_key", "choice", "branch"],
         *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
@@ -95,23 +96,25 @@ _LOCK = matching(
 _BEHIND = Statement(
     select(messages.c.id, messages.c.seq)
     .where(messages.c.room_key == bindparam("room_key"), messages.c.seq >= bindparam("seq"))
+    .where(messages.c.branch == bindparam("branch"))
     .order_by(messages.c.seq)
     .limit(2),
-    *("room_key", "seq"),
+    *("room_key", "seq", "branch"),
 )
 _TOLD = ("prompt_digest", "headed", "card_version", "tokens_max", "settings_seq")
 _END = updating(turns.c.id, "state", "ended_ms", "error", *_TOLD)
 _SAID_AT = matching(
-    select(messages.c.seq).where(messages.c.deleted_ms.is_(None)),
+    select(*messages.c["seq", "branch"]).where(messages.c.deleted_ms.is_(None)),
     messages.c.room_key,
     messages.c.id,
 )
 _NEWEST = matching(
-    select(messages.c.seq)
+    select(*messages.c["seq", "branch"])
     .where(messages.c.deleted_ms.is_(None), messages.c.kind == Kind.TEXT.value)
     .order_by(messages.c.seq.desc())
     .limit(1),
     messages.c.room_key,
+    messages.c.branch,
 )
 _OPEN_IN = matching(selected.where(turn_is_open), turns.c.room_key)
 _OPEN_AT = matching(
@@ -220,8 +223,8 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
         held = _hold(tx, self.turn, self.fence)
         if held is None:
             return self._stored(tx)
-        first, agent, trigger_seq, chain, choice = held
-        reply_to = _left_behind(tx, room, trigger_seq, choice)
+        first, agent, trigger_seq, chain, choice, branch = held
+        reply_to = _left_behind(tx, room, trigger_seq, choice, branch)
         begin = APART * self.fence if self.apart else 0
         heard = self._heard(tx, room)
         said = enumerate([_naming(entry, heard) for entry in _chosen(self.entries, choice)], begin)
@@ -230,7 +233,7 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
             return None
         if self.unasked:
             refuse(tx, room, None, agent.id, self.unasked)
-        messages = [] if self.unasked else append(tx, room, rows, reply_to)
+        messages = [] if self.unasked else append(tx, room, rows, branch, reply_to)
         failed = self.status is Status.FAILED and not self.unasked
         if failed or any("usage" in entry.meta for entry in self.entries):
             note(tx, asker(tx.conn, self.turn), agent.key, self.entries, failed=failed)
@@ -274,20 +277,27 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
 class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
-    With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
+    With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. With `beside`
+    it stays as well, and the turn's is another one in its place, of a branch of its own, which whoever asks pays for;
+    `models` names at most one, by which it is asked. Refused:
     `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden` also to who wrote it, `agent_not_found`
     (it is archived, or not for who asked), `budget_reached`.
     """
 
     goes_on: bool = False
+    beside: bool = False
+    models: tuple[str, ...] = ()
 
     def apply(self, tx: Transaction) -> Turn:
         room, by, there = self.writable(tx)
         if there.trigger_seq is None or there.deleted_ms is not None:
             why = "only an answer that is still there can be asked for again"
             raise Refused(Code.TURN_NOT_RETRYABLE, why)
-        for_whom = asker(tx.conn, there.turn)
-        tx.check(Action.TAKE_BACK, room, by, own=for_whom == by.key)
+        if self.beside:
+            for_whom = by.key
+        else:
+            for_whom = asker(tx.conn, there.turn)
+            tx.check(Action.TAKE_BACK, room, by, own=for_whom == by.key)
         chain = Chain(there.depth, there.root_seq, for_whom)
         agent_id = id_of(ActorKind.AGENT, there.agent)
         why = refusal(tx, there.agent_key, for_whom)
@@ -297,12 +307,17 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
         if why is not None or card is None or card.archived_ms is not None:
             raise agent_not_found()
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
-        if not self.goes_on:
+        branch = there.branch
+        if self.beside:
+            tx.used(by.key)
+            branch = beside(tx, room, by, branch, there.seq)
+        elif not self.goes_on:
             mark(tx, room, by, there, deleted=True)
         seq = there.seq if self.goes_on else there.trigger_seq
-        asks = [(None if self.goes_on else there.choice, there.model)]
+        choice = None if self.goes_on or self.beside else there.choice
+        asks = [(choice, next(iter(self.models), there.model))]
         heard = hearing(tx, [room.key], ())[room.key]
-        opened = heard.turns(tx, room, agent, seq, chain, asks=asks, again=True)
+        opened = heard.turns(tx, room, agent, seq, chain, branch=branch, asks=asks, again=True)
         tx.open_turns(opened)
         return opened[-1][-1]
 
@@ -326,11 +341,13 @@ class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
         asked = tuple(there.agents) if self.agents is None else tuple(dict.fromkeys(self.agents))
         if not asked or not there.agents.keys() >= set(asked):
             raise Refused(Code.NOT_FOUND, "There is no such agent in this room.")
-        seq = _SAID_AT.value(tx.conn, room.key, self.message)
         if self.message is None:
-            seq = _NEWEST.value(tx.conn, room.key)
-        if seq is None:
+            said = _NEWEST.first(tx.conn, room.key, room.main)
+        else:
+            said = _SAID_AT.first(tx.conn, room.key, self.message)
+        if said is None:
             raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in this room.")
+        seq, branch = said
         tx.used(by.key)
         running = [turn_of(row) for row in _OPEN_AT.all(tx.conn, room.key, seq)]
         answering = {(turn.agent, turn.model): turn for turn in running}
@@ -341,7 +358,9 @@ class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
                 refuse(tx, room, by, one, why)
             elif wanted:
                 agent = there.agents[one]
-                opened += there.turns(tx, room, agent, seq, chain, asks=wanted, again=True)
+                opened += there.turns(
+                    tx, room, agent, seq, chain, branch=branch, asks=wanted, again=True
+                )
         tx.open_turns(opened)
         answering |= {(turn.agent, turn.model): turn for *_, turn in opened}
         both = [(one, model) for one in asked for _, model in asks]
@@ -389,7 +408,7 @@ class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
         elif before is not None and before.role is not Role.ASSISTANT:
             chain = Chain(asker_key=before.author_key)
         ids = (self.turn, self.message)
-        return tx.open_turn(room, agent, room.seq, chain=chain, external=ids)
+        return tx.open_turn(room, agent, room.seq, chain=chain, branch=room.main, external=ids)
 
 
 class Part(Struct, frozen=True):
@@ -506,7 +525,7 @@ def _answered(
             may=may,
             lately=so_far + len(opened),
         )
-        more, refused = heard.opened(tx, room, words, message.seq, after)
+        more, refused = heard.opened(tx, room, words, message.seq, after, branch=message.branch)
         opened += more
         for one in refused:
             refuse(tx, room, agent, *one)
@@ -534,25 +553,25 @@ def _is_said(entry: Entry) -> bool:
 
 
 def _left_behind(
-    tx: Transaction, room: LockedRoom, seq: int, choice: int | None
+    tx: Transaction, room: LockedRoom, seq: int, choice: int | None, branch: int
 ) -> tuple[MessageId | None, int | None]:
     """The question at this seq, if something else was said since, or several answer it."""
     several = choice is not None
-    found = _BEHIND.all(tx.conn, room.key, seq) if several or seq < room.seq else []
+    found = _BEHIND.all(tx.conn, room.key, seq, branch) if several or seq < room.seq else []
     behind = found and found[0].seq == seq and (several or len(found) > 1)
     return (found[0].id, seq) if behind else (None, None)
 
 
 def _hold(
     tx: Transaction, turn: TurnId, fence: int
-) -> tuple[MessageId, KnownActor, int, Chain, int | None] | None:
+) -> tuple[MessageId, KnownActor, int, Chain, int | None, int] | None:
     """Locks a turn that is open and has this fence: its message's id, its agent, what it answers and what set it off.
 
-    The last is which of several it is. Its room is locked already.
+    The last two are which of several it is, and its branch. Its room is locked already.
     """
     row = _LOCK.one(tx.conn, turn)
     if row.state is not TurnState.OPEN or row.fence != fence:
         return None
     agent = KnownActor(row.agent_key, id_of(row.kind, row.id), row.name)
     chain = Chain(row.depth, row.root_seq, row.asker_key)
-    return row.message_id, agent, row.trigger_seq, chain, row.choice
+    return row.message_id, agent, row.trigger_seq, chain, row.choice, row.branch or 0

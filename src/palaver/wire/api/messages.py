@@ -38,6 +38,11 @@ class NewMessage(Given):
     """The message that this one answers."""
     models: list[str] = Field(default=[], max_length=MODELS_MAX)
     """Each answers it, by one of the names that `GET /api/models` lists. Default: the room's own, or the card's."""
+    after: int | None = Field(default=None, ge=0)
+    """The seq of the message that it follows: of a branch's newest, which goes on so, or of another (0: of none), where
+    a branch begins. Default: the end of the room's main branch."""
+    branch: int | None = Field(default=None, ge=0)
+    """At the end of which it stands, in the place of `after`."""
 
 
 class Edit(Given):
@@ -106,6 +111,8 @@ class Sent(TypedDict):
     seq: int | None
     dup: bool
     turns: list[str]
+    branch: int | None
+    """Null while it is only accepted."""
 
 
 class Events(TypedDict):
@@ -238,13 +245,15 @@ class Messages:
         after: Whole | None = None,
         around: Whole | None = None,
         at: Whole | None = None,
+        branch: Whole | None = None,
     ) -> shapes.Page:
         """A page of messages, oldest first: the newest, or those before, after or around a seq.
 
-        With `at` (alone, or with `before`) they and the room are as they were at that seq.
+        Of `branch`, else of the one that one looks at, or in which `around` lies. With `at` (alone, or with `before`)
+        they and the room are as they were at that seq.
         """
         found = await self._core.chat.history(
-            me, room, before=before, after=after, around=around, at=at, limit=limit
+            me, room, before=before, after=after, around=around, at=at, branch=branch, limit=limit
         )
         if at is None:
             return shapes.page(found)
@@ -269,6 +278,8 @@ class Messages:
             cid=body.cid,
             reply_to=reply_to,
             models=body.models,
+            after=body.after,
+            branch=body.branch,
             by=by,
             accepts=True,
         )
@@ -278,6 +289,7 @@ class Messages:
             "seq": sent.seq,
             "dup": sent.dup,
             "turns": [turn.id for turn in sent.turns],
+            "branch": None if sent.message is None else sent.message.branch,
         }
         return answer(told, 202 if sent.state == "accepted" else 200 if sent.dup else 201)
 

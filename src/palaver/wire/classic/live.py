@@ -13,6 +13,7 @@ from uuid import UUID
 
 from fastapi import WebSocket, WebSocketDisconnect
 from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.websockets import WebSocketDisconnected
 
 from palaver.core.identity.actors import session_of as standing_by
@@ -110,6 +111,8 @@ class _Conversation(Struct):
     awaited: set[MessageId] = field(default_factory=set[MessageId])
     told: deque[MessageId] = field(default_factory=lambda: deque[MessageId](maxlen=REMEMBERED_MAX))
     drafted: set[MessageId] = field(default_factory=set[MessageId])
+    # answers of other branches than the room's main one, of which this contract knows nothing
+    aside: set[MessageId] = field(default_factory=set[MessageId])
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, joined: live.Joined) -> None:
@@ -129,12 +132,18 @@ class _Conversation(Struct):
     async def _greet(self, joined: live.Joined) -> None:
         session = session_of(self.room.id)
         await self._send({**CONNECTED, "session_id": session, "limit_info": self._limits})
-        said = history_json(joined.messages)
+        messages, main = joined.messages, self.room.main_branch
+        if joined.branch != main:
+            page = await self.core.chat.history(self.actor, self.room.id, branch=main)
+            messages = page.messages
+        said = history_json(messages)
         if said:
             await self._send({"type": "history", "messages": said, "session_id": session})
-        if joined.streams:
+        streams = [one for one in joined.streams if one.branch == main]
+        self.aside.update(one.message for one in joined.streams if one.branch != main)
+        if streams:
             await self._send(END)  # a client that was cut off in mid-answer begins a new bubble
-        for stream in joined.streams:
+        for stream in streams:
             self.answers.opened(stream.message)
             self.answers.more(stream.message, stream.text)
         await self._send_answers()
@@ -142,8 +151,21 @@ class _Conversation(Struct):
     async def _tell(self) -> None:
         while True:
             for item in await self.reader.next_patiently():
-                await self._tell_item(item)
+                if not self._is_aside(item):
+                    await self._tell_item(item)
             await self._send_answers()
+
+    def _is_aside(self, item: live.Item) -> bool:
+        """Whether it is of an answer in another branch than the room's main one."""
+        match item:
+            case live.Opened(stream):
+                aside = stream.branch != self.room.main_branch
+                (self.aside.add if aside else self.aside.discard)(stream.message)
+                return aside
+            case live.Delta() | live.Ended():
+                return item.message in self.aside
+            case _:
+                return False
 
     async def _tell_item(self, item: live.Item) -> None:
         match item:
@@ -175,7 +197,11 @@ class _Conversation(Struct):
     async def _tell_event(self, event: Event) -> None:
         if event.type is EventType.MESSAGE_CREATED:
             assert event.message is not None, "the event of a message carries the message"
-            await self._tell_message(event.message)
+            if event.message.branch == self.room.main_branch:
+                await self._tell_message(event.message)
+            self.aside.discard(event.message.id)
+        elif event.type is EventType.BRANCH_MAIN:
+            self.room = replace(self.room, main_branch=event.data["branch"])
         elif event.data.get("code") == Code.BUDGET_REACHED:
             left = "too small for this question" if event.data.get("left") else "used up"
             words = f"A budget is {left} until {event.data.get('until', 'later')}."

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused
-from palaver.model import Actor, RoomSettings
+from palaver.model import Actor, Page, RoomId, RoomSettings
 from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json
 from palaver.wire.calls import call, calls_of, counting
@@ -192,7 +192,7 @@ class Sessions:
     async def session_history(self, session_id: UUID, actor: Guest, limit: Limit = 50) -> Json:
         """The first `limit` of a session's newest 50 messages, oldest first."""
         room, most = room_of(session_id), min(HISTORY_MAX, self._core.settings.page_max)
-        page = await self._core.chat.history(actor, room, limit=most)
+        page = await _newest(self._core, actor, room, most)
         said = history_json(page.messages)[:limit]
         return {"session_id": str(session_id), "messages": said, "count": len(said)}
 
@@ -214,7 +214,7 @@ class Sessions:
         if actor is None:
             _, actor = core.identity.visitor(None)
         try:
-            page = await core.chat.history(actor, room, limit=min(limit, core.settings.page_max))
+            page = await _newest(core, actor, room, min(limit, core.settings.page_max))
         except PalaverError as error:
             if error.code is not Code.ROOM_NOT_FOUND:
                 raise
@@ -260,3 +260,9 @@ def _refusal(error: PalaverError, path: str) -> Response:
     if error.retry_ms is not None:
         answer.headers["retry-after"] = str(-(-error.retry_ms // 1000))
     return answer
+
+
+async def _newest(core: Core, actor: Actor, room: RoomId, limit: int) -> Page:
+    """The newest messages of a room's main branch: this contract knows no other."""
+    main = (await core.rooms.get(actor, room)).main_branch
+    return await core.chat.history(actor, room, branch=main, limit=limit)

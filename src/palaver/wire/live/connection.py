@@ -374,22 +374,31 @@ class Connection(Struct, eq=False):
     async def send(
         self,
         room: RoomId,
+        *,
         cid: str,
         text: str,
         reply_to: MessageId | None = None,
         models: list[str] | None = None,
+        after: int | None = None,
+        branch: int | None = None,
     ) -> frames.Ack:
-        """Says something; each of `models`, where some are named, answers it."""
+        """Says something, at the end of a `branch`, or behind the message at the seq `after`.
+
+        Each of `models`, where some are named, answers it.
+        """
         sent = await self.core.chat.send(
             *(self.actor, room),
             text=text,
             cid=cid,
             reply_to=reply_to,
             models=models or (),
+            after=after,
+            branch=branch,
             reader=self.reader,
         )
         seq, dup = sent.seq, sent.dup
-        return frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
+        ack = frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
+        return ack if sent.message is None else {**ack, "branch": sent.message.branch}
 
     @call("frame", "react", Action.WRITE, use=Use.MESSAGES)
     async def react(self, msg: MessageId, emoji: str) -> None:
@@ -450,6 +459,17 @@ class Connection(Struct, eq=False):
         """Answers again; with `mode` `continue`, goes on where an answer ended."""
         turn = await self.core.turns.retry(self.actor, msg, goes_on=mode == "continue")
         return {"t": "ok", "turn": turn.id}
+
+    @call("frame", "regenerate", Action.ASK, use=Use.MESSAGES)
+    async def regenerate(self, msg: MessageId, model: str | None = None) -> frames.Ok:
+        """Answers the same again beside an answer, in a branch of its own; by another model, where one is named."""
+        turn = await self.core.turns.regenerate(self.actor, msg, model=model)
+        return {"t": "ok", "turn": turn.id, "branch": turn.branch}
+
+    @call("frame", "look", Action.READ)
+    async def look(self, room: RoomId, branch: int) -> None:
+        """Looks at a branch of a room from now on, on all of a person's devices."""
+        await self.core.branches.look(self.actor, room, branch, reader=self.reader)
 
     @call("frame", "turn.d", Action.WRITE)
     async def piece(self, turn: TurnId, n: int, x: str) -> None:

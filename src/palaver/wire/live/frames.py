@@ -43,6 +43,7 @@ class StreamOpened(TypedDict):
     model: NotRequired[str]
     choice: NotRequired[int]
     waits: NotRequired[bool]
+    branch: NotRequired[int]
 
 
 class StreamDelta(TypedDict):
@@ -108,6 +109,14 @@ class OwnNotice(TypedDict):
     starred: NotRequired[bool]
 
 
+class Look(TypedDict):
+    """The same person looks at this branch from now on, by another connection or by a message that began it."""
+
+    t: Literal["look"]
+    room: str
+    branch: int
+
+
 class Draft(TypedDict):
     """A message that the server keeps while its database is away."""
 
@@ -135,6 +144,7 @@ class Ack(TypedDict):
     msg: str
     seq: int | None
     dup: NotRequired[bool]
+    branch: NotRequired[int]
     room: NotRequired[str]
     code: NotRequired[str]
     detail: NotRequired[str | None]
@@ -228,14 +238,16 @@ class SubReset(TypedDict):
     seq: int
     messages: list[shapes.Message]
     before: int | None
+    branch: int
     streams: list[shapes.StreamState]
 
 
 class Ok(TypedDict):
-    """The reply to what has no other. `turn`: of `retry`; `turns`: of `ask`."""
+    """The reply to what has no other. `turn`: of `retry`, `regenerate`; `branch`: of the latter; `turns`: of `ask`."""
 
     t: Literal["ok"]
     turn: NotRequired[str]
+    branch: NotRequired[int]
     turns: NotRequired[list[str]]
 
 
@@ -270,9 +282,8 @@ SubReply = SubResume | SubReset
 Reply = SubReply | Ack | Welcome | Ok | TurnEnded
 _Told = HereNotice | Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice
 _Streamed = StreamOpened | StreamDelta | StreamEnded | TurnAsked | TurnStopped
-Push = (
-    Happened | SubReply | _Streamed | Drafted | Typing | ReadMark | OwnNotice | _Told | ErrorFrame
-)
+_Own = ReadMark | OwnNotice | Look
+Push = Happened | SubReply | _Streamed | Drafted | Typing | _Own | _Told | ErrorFrame
 
 
 def encode(item: items.Item) -> bytes:
@@ -317,6 +328,8 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
         case items.OwnChanged(seq=seq):
             own = OwnNotice(t="own", room=item.room)
             return own if seq is None else {**own, "seq": seq, "starred": item.starred}
+        case items.Look():
+            return {"t": "look", "room": item.room, "branch": item.branch}
         case items.Drafted():
             return _draft(item)
         case items.Settled():
@@ -373,6 +386,7 @@ def joined(value: items.Joined) -> SubReply:
         "seq": value.seq,
         "messages": [shapes.message(one) for one in value.messages],
         "before": value.before,
+        "branch": value.branch,
         "streams": streams,
     }
 

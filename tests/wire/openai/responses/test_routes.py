@@ -151,8 +151,10 @@ async def test_a_chain_goes_on_from_its_response(
     assert second.conversation is not None
     assert second.conversation == other.conversation
     room = second.conversation.id.replace("conv_", "r_")
-    assert await texts(relay.http(), room) == ["a", "b", "c"]
-    assert await texts(relay.http(), room, role="assistant") == ["one", "two", "other two"]
+    assert await texts(relay.http(), room) == ["a", "b"]
+    assert await texts(relay.http(), room, role="assistant") == ["one", "two"]
+    assert await texts(relay.http(), room, branch=1) == ["a", "c"]
+    assert await texts(relay.http(), room, role="assistant", branch=1) == ["one", "other two"]
 
 
 async def test_a_conversation_is_gone_on_with_and_keeps_what_is_said(
