@@ -96,11 +96,11 @@ $$
 """
 
 _COMMAND = re.compile(r"(?:@\S+\s+)?/(\w+)(?:\s+(\d{1,9}))?\s*")
-_WORD = re.compile(r"\S+\s*|\s+")
+_WORD, _LINE = re.compile(r"\S+\s*|\s+"), re.compile(r".+\n*|\n+")
 
 
 class Echo:
-    """The offline provider. `piece_seconds` is the pause between two words."""
+    """The offline provider. `piece_seconds` is the pause between two pieces."""
 
     def __init__(self, *, piece_seconds: float = PIECE_SECONDS) -> None:
         self.name = "echo"
@@ -112,7 +112,10 @@ class Echo:
         return (Model(id="echo", provider=self.name, default=True),)
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
-        """Streams the answer word by word. Raises `ProviderError` when it is asked to."""
+        """Streams the answer word by word, and line by line how to connect a model.
+
+        Raises `ProviderError` when it is asked to.
+        """
         texts = ["", "", *(_words_of(said.text) for said in request.history)]
         text, said = (texts[-3], texts[-2]) if texts[-1] == GO_ON else (texts[-1], "")
         command, number = _command_in(text)
@@ -163,7 +166,7 @@ def _words_for(command: str, number: int | None, text: str) -> Iterable[str]:
         case "fail":
             return _split("This answer is about to fail ")
         case _:
-            return _split(_welcome(text))
+            return _LINE.findall(_welcome(text))
 
 
 def _numbered(count: int) -> Iterator[str]:
