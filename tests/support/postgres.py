@@ -41,7 +41,6 @@ class PostgresServer:
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "HOME": str(folder), "TZ": "UTC"}
         self._process: subprocess.Popen[str] | None = None
         self.databases: list[str] = []
-        self._unwanted: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -167,9 +166,7 @@ class PostgresServer:
         """Make a fresh database, an empty one or a copy in which a statement is run, and return its name."""
         name = name or f"test_{len(self.databases) + 1}"
         self.databases.append(name)
-        also = [f'DROP DATABASE IF EXISTS "{one}" WITH (FORCE)' for one in self._unwanted]
-        also += [f'\\connect "{name}"', then] if then else []
-        self._unwanted.clear()
+        also = [f'\\connect "{name}"', then] if then else []
         # In memory, files are copied at once; on a disk that would wait for all that is not written yet.
         how = "file_copy" if self.folder.is_relative_to(MEMORY) else "wal_log"
         made = f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {how}'
@@ -177,8 +174,7 @@ class PostgresServer:
         return name
 
     def drop_database(self, name: str) -> None:
-        """Drop it when the next one is made: each look at the server begins a program."""
-        self._unwanted.append(name)
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def execute(
         self, statement: str, database: str = "postgres", *, also: Sequence[str] = ()
