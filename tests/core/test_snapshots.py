@@ -309,7 +309,7 @@ class World:
         else:
             await self.core.members.set_role(bo, self.room, self.ada.id, MemberRole.READER)
 
-    async def do(self, type_: EventType) -> None:  # noqa: C901, PLR0912, PLR0915  one case for each kind
+    async def do(self, type_: EventType) -> None:  # noqa: C901  one case for each kind
         match type_:
             case EventType.ROOM_CREATED:
                 pass  # it is the first event of every room
@@ -336,6 +336,11 @@ class World:
             case EventType.ROOM_VISIBILITY:
                 for whom in (OpenTo.EVERYONE, None, OpenTo.PEOPLE):
                     await self.core.rooms.open_to(self.ada, self.room, whom)
+            case _:
+                await self.do_in_room(type_)
+
+    async def do_in_room(self, type_: EventType) -> None:  # noqa: C901, PLR0912, PLR0915  likewise
+        match type_:
             case EventType.MEMBER_JOINED | EventType.MEMBER_REMOVED:
                 await self.joined(leaves=type_ is EventType.MEMBER_REMOVED)
             case EventType.MEMBER_LEFT | EventType.MEMBER_ROLE:

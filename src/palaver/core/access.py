@@ -20,8 +20,8 @@ from palaver.model import (
     TitleSource,
     Turn,
     TurnId,
-    taken_from,
 )
+from palaver.model.access import taken_from
 from palaver.policy import (
     Action,
     check,

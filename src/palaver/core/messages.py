@@ -129,7 +129,13 @@ class Chat:
             branch=branch,
             by=by if reader is None else reader.by,
         )
-        command = self._store.redacted(command)
+        may_wait = (accepts and self._access.may_write_as_known(actor, room)) or (
+            reader is not None and reader.follows(room)
+        )
+        return await self._send(actor, self._store.redacted(command), may_wait=may_wait)
+
+    async def _send(self, actor: Actor, command: AddMessage, *, may_wait: bool) -> Sent:
+        """Stores a message, or accepts one that `may_wait` for the database."""
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
         if not self._drafts.waits(command):
             try:
@@ -138,9 +144,7 @@ class Chat:
                 if not failure.database_away:
                     raise
                 away = failure
-        allowed = accepts and self._access.may_write_as_known(actor, room)
-        allowed = allowed or (reader is not None and reader.follows(room))
-        if not allowed or cid is None or self._settings.when_db_down == "reject":
+        if not may_wait or command.cid is None or self._settings.when_db_down == "reject":
             raise away
         if (stored := self._drafts.stored_here(command)) is not None:
             id_, seq = stored

@@ -19,7 +19,8 @@ import structlog
 from sqlalchemy import Connection, bindparam, func, select
 
 from palaver.clock import Clock
-from palaver.model import AccessChange, Event, ended_by, taken_from
+from palaver.model import AccessChange, Event
+from palaver.model.access import ended_by, taken_from
 from palaver.settings import Settings
 from palaver.store.engine.base import POSTGRESQL, parsed
 from palaver.store.engine.statement import Statement

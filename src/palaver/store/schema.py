@@ -41,12 +41,14 @@ from palaver.model.agents import Audience
 from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.model.profiles import ProfileKind
 from palaver.model.usage import BudgetKind, BudgetPeriod
+from palaver.store.branch_tables import branches
 from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalChoice, SafeText
 from palaver.store.mark_tables import pins, reactions, stars
 from palaver.store.tables import metadata, partial_index as _partial_index, table as _table
 from palaver.store.webhook_tables import deliveries, delivery_waits, webhooks
 
 __all__ = [
+    "branches",
     "deliveries",
     "delivery_waits",
     "metadata",
@@ -428,20 +430,6 @@ partials = _table(
     Column("text", SafeText, nullable=False),
     Column("reasoning", SafeText, nullable=False),
     PrimaryKeyConstraint("turn_id", "place"),
-)
-
-# the paths through a room's messages beside the first, which is 0: each begins behind the seq of one of its parent's
-branches = _table(
-    "branches",
-    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
-    Column("branch", Integer, nullable=False),
-    Column("parent", Integer, nullable=False),
-    Column("fork_seq", BigInteger, nullable=False),
-    Column("name", SafeText),
-    Column("by_key", Key),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("deleted_ms", BigInteger),
-    PrimaryKeyConstraint("room_key", "branch"),
 )
 
 keys = _table(

@@ -11,10 +11,9 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 import palaver.model as stored
-from palaver.core.answers import bots
 from palaver.core.answers.source import Models
 from palaver.core.live import items
-from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility, branches
+from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility
 from palaver.wire import parts
 
 explained = with_config(use_attribute_docstrings=True)
@@ -520,124 +519,6 @@ def page(value: stored.Page) -> Page:
         "before": value.before,
         "after": value.after,
         "branch": value.branch,
-    }
-
-
-@explained
-class Branch(TypedDict):
-    """A path through a room's messages: its own, and before them its parent's up to one seq, and so on."""
-
-    branch: int
-    parent: int | None
-    """Null for the first, which is 0."""
-    after: int
-    """The seq of the parent's message behind which it begins; 0: before all of them."""
-    name: str | None
-    by: str | None
-    created_at: str | None
-    last: int | None
-    """The seq of its newest message; null where an answer that it was made for has not come."""
-    deleted_at: str | None
-
-
-def branch(value: branches.Branch) -> Branch:
-    """Builds the shape of a branch."""
-    return {
-        "branch": value.branch,
-        "parent": value.parent,
-        "after": value.after,
-        "name": value.name,
-        "by": value.by,
-        "created_at": moment_or_none(value.created_ms),
-        "last": value.last,
-        "deleted_at": moment_or_none(value.deleted_ms),
-    }
-
-
-class StreamState(TypedDict):
-    """An answer that is being written, with all of it so far."""
-
-    msg: str
-    turn: str
-    by: str
-    name: str
-    after: int
-    n: int
-    text: str
-    reasoning: str
-    model: NotRequired[str]
-    choice: NotRequired[int]
-    waits: NotRequired[bool]
-    branch: NotRequired[int]
-
-
-class Asked(TypedDict, total=False):
-    """Which of several models gives an answer, and that model; whether it `waits` for a program to take it up.
-
-    `branch`: to which it belongs, where that is not the first.
-    """
-
-    model: str
-    choice: int
-    waits: bool
-    branch: int
-
-
-def asked(view: items.StreamView) -> Asked:
-    """Builds that of a running answer, as far as there is something to say."""
-    told: Asked = {} if view.model is None else {"model": view.model}
-    if view.choice is not None:
-        told["choice"] = view.choice
-    if view.waits:
-        told["waits"] = True
-    if view.branch:
-        told["branch"] = view.branch
-    return told
-
-
-@explained
-class ToAnswer(TypedDict):
-    """What an agent is asked, as the program that answers for it is told."""
-
-    turn: str
-    room: str
-    msg: str
-    """The id that the answer's message will have."""
-    attempt: int
-    trigger: Message | None
-    """The message that is to be answered."""
-    n: int
-    """So many pieces of the answer came so far."""
-    text: str
-    """They, joined."""
-
-
-def to_answer(value: bots.Asked) -> ToAnswer:
-    """Builds the shape of what an agent is asked."""
-    turn, trigger = value.turn, value.trigger
-    return {
-        "turn": turn.id,
-        "room": turn.room,
-        "msg": turn.message,
-        "attempt": turn.attempt,
-        "trigger": None if trigger is None else message(trigger),
-        "n": value.n,
-        "text": value.text,
-    }
-
-
-def stream(view: items.StreamView) -> StreamState:
-    """Builds the shape of a running answer."""
-    return {
-        **asked(view),
-        "msg": view.message,
-        "turn": view.turn,
-        "by": view.agent,
-        "name": view.agent_name,
-        "after": view.after,
-        "n": view.n,
-        "text": view.text,
-        "reasoning": view.reasoning,
     }
 
 

@@ -7,7 +7,7 @@ import httpx2
 from tests.wire.door import Door, new_cid, new_room, shaped
 
 from palaver.wire import shapes
-from palaver.wire.api.branches import BranchList, BranchTurn
+from palaver.wire.api.branches import Branch, BranchList, BranchTurn
 from palaver.wire.api.messages import Sent
 
 
@@ -48,7 +48,7 @@ async def test_a_branch_is_begun_looked_at_named_chosen_deleted_and_restored(doo
     assert await texts(http, room) == ["first", "second"]
     assert await texts(http, room, around=other["seq"]) == ["first", "instead"]
     named = await http.patch(f"{at}/branches/1", json={"name": "Otherwise"})
-    assert shaped(shapes.Branch, named.json())["name"] == "Otherwise"
+    assert shaped(Branch, named.json())["name"] == "Otherwise"
     listed = shaped(BranchList, (await http.get(f"{at}/branches")).json())["branches"]
     assert [(one["branch"], one["parent"], one["name"]) for one in listed] == [
         (0, None, None),
@@ -63,7 +63,7 @@ async def test_a_branch_is_begun_looked_at_named_chosen_deleted_and_restored(doo
     assert (await http.delete(f"{at}/branches/1")).status_code == 204
     gone = await http.get(f"{at}/messages", params={"branch": 1})
     assert (gone.status_code, gone.json()["code"]) == (404, "branch_not_found")
-    back = shaped(shapes.Branch, (await http.post(f"{at}/branches/1/restore")).json())
+    back = shaped(Branch, (await http.post(f"{at}/branches/1/restore")).json())
     assert back["deleted_at"] is None
 
 

@@ -34,8 +34,8 @@ from palaver.model import (
     MessageId,
     RoomId,
     Turn,
-    taken_from,
 )
+from palaver.model.access import taken_from
 
 RING_BYTES_MAX = 2 * 1024 * 1024
 """So much memory a ring may take; what is older is read from the store."""

@@ -42,8 +42,8 @@ from palaver.model import (
     MessageId,
     Page,
     RoomId,
-    taken_from,
 )
+from palaver.model.access import taken_from
 from palaver.policy import signed_out
 
 BATCH_ITEMS_MAX = 256

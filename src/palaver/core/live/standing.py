@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from palaver.core.access import remember
-from palaver.model import CredentialId, Event, EventType, ended_by
+from palaver.model import CredentialId, Event, EventType
+from palaver.model.access import ended_by
 
 End = Callable[[], None]
 

@@ -50,8 +50,8 @@ from palaver.model import (
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
-from palaver.store.read import branches
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, PREFIX, actor_of
+from palaver.store.read.unread import UNREAD_MAX, UNREAD_SCANNED, looked_at
 from palaver.store.schema import (
     accounts,
     actors,
@@ -76,9 +76,6 @@ WALKED_MAX = 10_000
 """So many rooms a walk looks at."""
 COUNTED_MAX = 1_000
 """So many members of a room are counted."""
-UNREAD_MAX = 100
-UNREAD_SCANNED = 200
-"""Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
 
 DEEP_MAX = 5
 """So many rooms stand under each other where people put them."""
@@ -159,15 +156,6 @@ _ROOM = ByName(
 )
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
-_UNREAD = Statement(
-    select(*messages.c["seq", "branch"])
-    .where(messages.c.room_key == bindparam("room_key"), messages.c.seq > bindparam("since"))
-    .where(messages.c.author_key != func.coalesce(bindparam("me", type_=BigInteger), 0))
-    .where(messages.c.deleted_ms.is_(None))
-    .order_by(messages.c.seq)
-    .limit(UNREAD_SCANNED),
-    *("room_key", "since", "me"),
-)
 _AGENTS = among(
     select(*ACTOR_COLUMNS, members.c.room_key)
     .join(members, members.c.actor_key == actors.c.key)
@@ -558,7 +546,7 @@ def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
-    looked = [(row, *_looked(conn, row)) for row in rows]
+    looked = [(row, *looked_at(conn, row)) for row in rows]
     return tuple(
         [
             _ROOM.one(
@@ -578,19 +566,6 @@ def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...
             for row, branch, unread in looked
         ]
     )
-
-
-def _looked(conn: Connection, row: Row) -> tuple[int, int]:
-    """The branch that the actor looks at, and how many of the unread messages lie on its path."""
-    if row.last_branch is None:
-        return 0, row.unread
-    branch = (row.main_branch if row.branch is None else row.branch) or 0
-    if not row.unread:
-        return branch, 0
-    path = branches.of(conn, row.id, branch)
-    since = max(row.read_seq, row.seq - UNREAD_SCANNED)
-    found = _UNREAD.all(conn, row.key, since, row.me)
-    return branch, sum(path.holds(one.branch, one.seq) for one in found[:UNREAD_MAX])
 
 
 def _cursor(key: int, active_ms: int) -> str:

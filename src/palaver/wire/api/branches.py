@@ -5,13 +5,14 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
-from palaver.model import MessageId, RoomId
+from palaver.model import MessageId, RoomId, branches as stored
 from palaver.policy import Action
 from palaver.wire import shapes
 from palaver.wire.api.body import Given, Whole
 from palaver.wire.auth import Me
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take_by
+from palaver.wire.shapes import explained, moment_or_none
 
 
 class Chosen(Given):
@@ -35,10 +36,41 @@ class Again(Given):
     """One of the names that `GET /api/models` lists. Default: the one that answered."""
 
 
+@explained
+class Branch(TypedDict):
+    """A path through a room's messages: its own, and before them its parent's up to one seq, and so on."""
+
+    branch: int
+    parent: int | None
+    """Null for the first, which is 0."""
+    after: int
+    """The seq of the parent's message behind which it begins; 0: before all of them."""
+    name: str | None
+    by: str | None
+    created_at: str | None
+    last: int | None
+    """The seq of its newest message; null where an answer that it was made for has not come."""
+    deleted_at: str | None
+
+
+def _branch(value: stored.Branch) -> Branch:
+    """Builds the shape of a branch."""
+    return {
+        "branch": value.branch,
+        "parent": value.parent,
+        "after": value.after,
+        "name": value.name,
+        "by": value.by,
+        "created_at": moment_or_none(value.created_ms),
+        "last": value.last,
+        "deleted_at": moment_or_none(value.deleted_ms),
+    }
+
+
 class BranchList(TypedDict):
     """The branches of a room, the first one first, at most a thousand beside it; deleted ones, too."""
 
-    branches: list[shapes.Branch]
+    branches: list[Branch]
 
 
 class BranchTurn(TypedDict):
@@ -58,7 +90,7 @@ class Branches:
     async def branches(self, me: Me, room: RoomId) -> BranchList:
         """The branches of a room."""
         found = await self._core.branches.listing(me, room)
-        return {"branches": [shapes.branch(one) for one in found]}
+        return {"branches": [_branch(one) for one in found]}
 
     @call("PUT", "/rooms/{room}/branch", Action.READ, status=204)
     async def look(self, me: Me, room: RoomId, body: Chosen) -> None:
@@ -71,11 +103,9 @@ class Branches:
         return shapes.room(await self._core.branches.set_main(me, room, body.branch))
 
     @call("PATCH", "/rooms/{room}/branches/{branch}", Action.TAKE_BACK)
-    async def name_branch(
-        self, me: Me, room: RoomId, branch: Whole, body: NewName
-    ) -> shapes.Branch:
+    async def name_branch(self, me: Me, room: RoomId, branch: Whole, body: NewName) -> Branch:
         """Names a branch."""
-        return shapes.branch(await self._core.branches.name(me, room, branch, body.name))
+        return _branch(await self._core.branches.name(me, room, branch, body.name))
 
     @call("DELETE", "/rooms/{room}/branches/{branch}", Action.TAKE_BACK, status=204)
     async def delete_branch(self, me: Me, room: RoomId, branch: Whole) -> None:
@@ -83,9 +113,9 @@ class Branches:
         await self._core.branches.set_deleted(me, room, branch, deleted=True)
 
     @call("POST", "/rooms/{room}/branches/{branch}/restore", Action.TAKE_BACK)
-    async def restore_branch(self, me: Me, room: RoomId, branch: Whole) -> shapes.Branch:
+    async def restore_branch(self, me: Me, room: RoomId, branch: Whole) -> Branch:
         """Takes a deletion back."""
-        return shapes.branch(await self._core.branches.set_deleted(me, room, branch, deleted=False))
+        return _branch(await self._core.branches.set_deleted(me, room, branch, deleted=False))
 
     @call("POST", "/messages/{message}/regenerate", Action.ASK, use=Use.MESSAGES, status=202)
     async def regenerate(

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from palaver.core.runtime import Core
 from palaver.model import ActorId, ExchangeId, MessageId, RoomId, Scope, TurnId
 from palaver.policy import Action, ServerAct
-from palaver.wire import parts, shapes
+from palaver.wire import answer_shapes, parts, shapes
 from palaver.wire.api.body import KEPT, Given, Limit, Whole, answer
 from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
 from palaver.wire.auth import Me, identity, standing_of
@@ -195,7 +195,7 @@ class End(Given):
 class AskedTurns(TypedDict):
     """What an agent is asked, the oldest first."""
 
-    turns: list[shapes.ToAnswer]
+    turns: list[answer_shapes.ToAnswer]
 
 
 class Ended(TypedDict):
@@ -511,7 +511,7 @@ class Messages:
         found = await self._core.bots.asked(me, by, wait_seconds=wait_seconds)
         if wait:
             await identity(request)  # the key may have ended meanwhile
-        return {"turns": [shapes.to_answer(one) for one in found]}
+        return {"turns": [answer_shapes.to_answer(one) for one in found]}
 
     @call("POST", "/turns/{turn}/pieces", Action.WRITE, status=204)
     async def piece(self, request: Request, me: Me, turn: TurnId, body: Piece) -> None:

@@ -18,7 +18,7 @@ from palaver.strict_json import (
     whole_of,
     whole_or_none_of,
 )
-from palaver.wire import shapes
+from palaver.wire import answer_shapes, shapes
 from palaver.wire.shapes import moment
 
 # what is pushed
@@ -166,7 +166,7 @@ class DatabaseState(TypedDict):
     state: Literal["up", "down"]
 
 
-class TurnAsked(shapes.ToAnswer):
+class TurnAsked(answer_shapes.ToAnswer):
     """An agent is asked, whose program this is."""
 
     t: Literal["turn"]
@@ -225,7 +225,7 @@ class SubResume(TypedDict):
     mode: Literal["resume"]
     seq: int
     events: list[shapes.RoomEvent]
-    streams: list[shapes.StreamState]
+    streams: list[answer_shapes.StreamState]
 
 
 class SubReset(TypedDict):
@@ -239,7 +239,7 @@ class SubReset(TypedDict):
     messages: list[shapes.Message]
     before: int | None
     branch: int
-    streams: list[shapes.StreamState]
+    streams: list[answer_shapes.StreamState]
 
 
 class Ok(TypedDict):
@@ -312,7 +312,7 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
                 "by": view.agent,
                 "name": view.agent_name,
                 "after": view.after,
-                **shapes.asked(view),
+                **answer_shapes.asked(view),
             }
         case items.Ended():
             return {"t": "s.end", "room": item.room, "msg": item.message}
@@ -348,7 +348,7 @@ def told(item: Asked | Over) -> TurnAsked | TurnStopped:
     """Builds the frame by which an agent's program hears what is asked of it, or is over."""
     if isinstance(item, Over):
         return {"t": "turn.stop", "room": item.room, "turn": item.turn}
-    return {"t": "turn", **shapes.to_answer(item)}
+    return {"t": "turn", **answer_shapes.to_answer(item)}
 
 
 def _draft(item: items.Drafted) -> Drafted:
@@ -372,7 +372,7 @@ def _settled(item: items.Settled) -> Ack:
 
 def joined(value: items.Joined) -> SubReply:
     """Builds the reply to `sub`, without `id`."""
-    streams = [shapes.stream(view) for view in value.streams]
+    streams = [answer_shapes.stream(view) for view in value.streams]
     if value.reason is None:
         events = [shapes.event(one) for one in value.events]
         return SubResume(
