@@ -9,7 +9,7 @@
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), side-left and side-right (two answers in one place), reasoning,
  * model (the one that answers; what opens: models, model-search, model-choice, model-two, model-one, model-connect, model-settings), answer-model (of two
  * beside each other), own (what a chat has of its own: own-agent/-instructions/-model/-temperature, own-save, own-keep, own-name, own-make),
- * message-copy, message-more (its menu: copy-link, message-edit, inspect), edit-open, edit-form (edit-text, edit-cancel, edit-save, edit-again, edit-conflict with edit-see and edit-mine), edited (opens history: history-version, history-text), message with data-state sending|accepted|stored|rejected
+ * message-copy, message-again, message-more (its menu: copy-link, message-edit, menu-again, menu-again-with, menu-new-chat, inspect), versions (of what stands behind a fork: version-previous, version-next), edit-open, edit-form (edit-text, edit-cancel, edit-save, edit-again, edit-conflict with edit-see and edit-mine), edited (opens history: history-version, history-text), message with data-state sending|accepted|stored|rejected
  * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, answer-line (who will answer), add-mention, mentions, mention, closed (why there is none), send,
  * notice (what happened among the messages; notices: after the last one), start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
@@ -17,6 +17,7 @@
  * people (who is in it, and how many), invite, people-open, panel, panel-close; in the panel of people: member (data-role), member-more
  * (its menu: make-owner/-moderator/-member/-reader, member-give, member-remove), add-search, add-person, leave, agent, speaks, order, agent-more (its menu: agent-ask, agent-card, agent-remove), add-agent, agent-share, share-these, share-everyone, not-for-me, agents-to-add, find-agent, agent-to-add, presence (who is here, and who is away), invitations, invite-make, invite-offer,
  * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
+ * branches: branches-open (in room-menu), branch (branch-look, branch-name, branch-more: branch-rename/-main/-delete), branches-more
  * as it was: then-open (in room-menu), then (what was to be read), then-title, then-bar, then-back, then-slider, then-when, then-what (had happened), then-link, then-members,
  * settings: settings, settings-profile/-appearance/-sessions/-devices/-keys/-models/-programs, settings-back, name-input, own-handle, profile-sign-out,
  * theme-light/-dark/-system, single-keys, show-here, picture-choose, picture-file, picture-remove, picture-problem, session, session-end, sessions-end, identity, identity-end, identity-link, devices, device-make, device-code, device-link, link-local,

@@ -29,7 +29,7 @@ export function member(id: string, more: Partial<Member> = {}): Member {
 export function room(id: string, more: Partial<Room> = {}): Room {
   return {
     id, title: id, visibility: 'private', open_to: null, open_role: null, role: 'owner', joined: true, seq: 1, created_at: '2026-11-01T00:00:00.000Z',
-    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, archived_at: null, muted: false, hidden: false, pinned: false, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, turns: 'together', greets: true, ...more,
+    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, archived_at: null, muted: false, hidden: false, pinned: false, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, turns: 'together', greets: true, branch: 0, main_branch: 0, branches: 0, forked: null, ...more,
   }
 }
 
@@ -47,6 +47,7 @@ export function pagesOf(first: number, last: number) {
       messages: messages(from, to),
       before: from > first ? from : null,
       after: to < last ? to : null,
+      branch: 0,
     })
   }
 }

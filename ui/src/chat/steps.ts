@@ -8,7 +8,7 @@ interface Place {
   toNewest: () => void
 }
 
-/** From row to row; one that is longer than the view is scrolled first. Enter, C and E do what their buttons do. */
+/** From row to row; one that is longer than the view is scrolled first. Enter, ←, →, C and E do what their buttons do. */
 export function step(event: KeyboardEvent, { scroller, content, singleKeys, toNewest }: Place): void {
   const row = event.target instanceof HTMLElement && event.target.dataset.key ? event.target : null
   if (!row || event.altKey || event.ctrlKey || event.metaKey) return
@@ -24,6 +24,8 @@ export function step(event: KeyboardEvent, { scroller, content, singleKeys, toNe
     void tick().then(() => rows().at(-1)?.focus({ preventScroll: true }))
   }
   else if (event.key === 'Enter') press(row, row.dataset.testid === 'run' ? 'run-head' : 'message-more', event)
+  else if (event.key === 'ArrowLeft') press(row, 'version-previous', event)
+  else if (event.key === 'ArrowRight') press(row, 'version-next', event)
   else if (event.key === 'c' && singleKeys) press(row, 'message-copy', event)
   else if (event.key === 'e' && singleKeys) press(row, 'edit-open', event)
   if (!to) return
@@ -33,6 +35,8 @@ export function step(event: KeyboardEvent, { scroller, content, singleKeys, toNe
 }
 
 function press(row: HTMLElement, testid: string, event: KeyboardEvent): void {
+  const button = row.querySelector<HTMLElement>(`[data-testid="${testid}"]`)
+  if (!button) return
   event.preventDefault()
-  row.querySelector<HTMLElement>(`[data-testid="${testid}"]`)?.click()
+  button.click()
 }

@@ -12,7 +12,7 @@ export type SettingsSection = (typeof SECTIONS)[number]
 export const ADMIN_SECTIONS = ['rooms', 'people', 'invitations', 'usage', 'profiles', 'events', 'audit'] as const
 export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 
-export type PanelName = 'chat' | 'people' | 'pins' | `asof:${string}`
+export type PanelName = 'chat' | 'people' | 'pins' | 'branches' | `asof:${string}`
 
 export interface Route {
   view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'search' | 'archive' | 'deleted' | 'starred' | 'nothing'
@@ -30,7 +30,7 @@ export interface Route {
 
 const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
-const PANEL = /^(chat|people|pins|asof:\d{1,15})$/
+const PANEL = /^(chat|people|pins|branches|asof:\d{1,15})$/
 const PARTS = /^\/(?:(settings|admin|agents|search|archive|deleted|starred)(?:\/([\w/-]+))?)?$/
 
 export const DELETED = `${BASE}deleted`

@@ -10,8 +10,8 @@ import { Drafts } from './outbox/drafts'
 import { Emitter } from './emitter'
 import { charactersIn, isRefusal, Problem } from './server/errors'
 import { Outbox, type KeyStore } from './outbox/outbox'
-import type { Ack, Limits, Me, Message, Models, Own, OwnSettings, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
-import { RoomLog } from './room/room'
+import type { Ack, Limits, Me, Message, Models, Own, OwnSettings, Page, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
+import { RoomLog, type LoadMessages } from './room/room'
 import { Rooms } from './list/rooms'
 
 const LOGS_MAX = 8
@@ -65,7 +65,7 @@ export class Session {
       // The server would end the connection over a frame of any size.
       if (charactersIn(entry.text) > this.limits.text) throw new Problem('text_too_long')
       const reply = await this.connection.request({
-        t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null, models: entry.models ?? null,
+        t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null, models: entry.models ?? null, branch: entry.branch ?? null,
       })
       return reply as Ack
     })
@@ -210,11 +210,18 @@ export class Session {
   #log(room: string): RoomLog {
     return new RoomLog(
       room,
-      (place, limit) => this.api.messages(room, place, limit),
+      (place, limit, branch) => this.#page(room, place, limit, branch),
       (cursor) => this.api.members(room, cursor),
       (after, before) => this.api.notices(room, after, before),
       () => void this.#subscribe(room),
     )
+  }
+
+  /** A page; one of another path than is looked at is looked at from now on. */
+  async #page(room: string, place: Parameters<LoadMessages>[0], limit: number, branch?: number): Promise<Page> {
+    const page = await this.api.messages(room, place, limit, branch)
+    if (branch === undefined && page.branch !== this.#logs.get(room)?.branch) this.connection.push({ t: 'look', room, branch: page.branch })
+    return page
   }
 
   #close(room: string): void {
@@ -327,6 +334,9 @@ export class Session {
       case 'own':
         if (push.seq === undefined) void this.rooms.reload(push.room)
         else this.#logs.get(push.room)?.star(push.seq, push.starred === true)
+        break
+      case 'look':
+        if (this.#logs.get(push.room)?.branch !== push.branch) void this.#logs.get(push.room)?.look(push.branch)
         break
       case 'room':
         this.rooms.notice(push)

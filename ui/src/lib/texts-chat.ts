@@ -48,6 +48,21 @@ export const typing = {
   answering: 'answering',
 }
 
+/** What is said over the top of what is read, while the server is out of reach. */
+export const banner = {
+  unknown: 'You were signed out here.',
+  apart: 'This page and the server do not understand each other any more.',
+  refused: 'The server does not accept this address. Its log names the setting.',
+  offline: 'You are offline. What you write is kept and will be sent.',
+  database: 'The server’s database is away. Messages are kept and will be stored when it is back.',
+  outdated: 'A part of this page could not be loaded. The server may have a newer one.',
+  connecting: 'Connecting to the server…',
+  reload: 'Reload',
+  now: 'Try now',
+  kept: (count: number) =>
+    count === 0 ? '' : count === 1 ? ' Your message is kept and will be sent.' : ` ${count} messages are kept and will be sent.`,
+}
+
 /** What is said of reactions to a message. */
 export const reactions = {
   react: 'React',
@@ -80,14 +95,39 @@ export const edit = {
   edited: 'edited',
   cancel: 'Cancel',
   save: 'Save',
-  again: 'Save and ask again',
+  again: 'Ask again',
   conflict: (who: string) => `${who} changed this while you wrote.`,
   elsewhere: 'You changed this elsewhere while you wrote.',
   see: 'See it',
   mine: 'Save mine',
   history: 'History',
   older: 'Older versions are kept, too.',
-  keys: { last: 'Edit your last message (field empty)', again: 'Save an edit and ask again', edit: 'Edit it' },
+  keys: { last: 'Edit your last message (field empty)', again: 'Ask again, beside what there was', edit: 'Edit it' },
+}
+
+/** What is said of the ways that a chat goes on behind one message. */
+export const branches = {
+  version: (at: number, count: number) => `Version ${at} of ${count}`,
+  previous: 'Previous version',
+  next: 'Next version',
+  step: 'Version before, after',
+  again: 'Try again',
+  againWith: 'Try again with…',
+  newChat: 'New chat from here',
+  name: 'Branches',
+  means: 'What was asked again or written anew goes on beside what was there. Nothing is lost by it.',
+  first: 'As it began',
+  you: 'You',
+  older: 'Show older ones',
+  forked: 'This is a new chat. What was said up to there came along.',
+  main: 'Seen first',
+  more: (name: string) => `More about ${name}`,
+  rename: 'Rename',
+  nameOne: 'What it is called',
+  makeMain: 'Let everyone see it first',
+  delete: 'Delete',
+  deleted: (name: string) => `“${name}” was deleted.`,
+  some: 'A branch',
 }
 
 /** What is said of what is pinned, and of what one has starred. */
@@ -145,6 +185,8 @@ const refusals: Record<string, string> = {
   empty_message: 'An empty message cannot be sent.',
   text_too_long: 'This message is too long.',
   room_archived: 'This chat is archived: nothing more is said in it.',
+  branch_not_found: 'This branch does not exist any more.',
+  branch_needed: 'What everyone sees first goes through this branch, or what it grew out of is deleted.',
   emoji_invalid: 'A reaction is one emoji.',
   too_many_marks: 'There are as many as there may be. Take one off first.',
   too_many_reactions: 'This message has all the reactions that it may have.',

@@ -318,6 +318,13 @@ export const later = {
       restored: (who: string) => `${who} restored a message`,
       reacted: (who: string, emoji: string) => `${who} reacted with ${emoji}`,
       unreacted: (who: string, emoji: string) => `${who} took ${emoji} back`,
+      branches: {
+        'branch.created': (who: string) => `${who} began another branch`,
+        'branch.named': (who: string) => `${who} named a branch`,
+        'branch.main': (who: string) => `${who} chose the branch that is seen first`,
+        'branch.deleted': (who: string) => `${who} deleted a branch`,
+        'branch.restored': (who: string) => `${who} restored a branch`,
+      },
       began: (who: string) => `${who} began this chat`,
       named: (who: string, title: string) => `${who} named this chat “${title}”`,
       wasNamed: (title: string) => `This chat was named “${title}”`,

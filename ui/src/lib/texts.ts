@@ -92,20 +92,6 @@ export const texts = {
   doorMeans: 'These messages came through the OpenAI-compatible API',
   everyone: 'Everyone on this server',
 
-  banner: {
-    unknown: 'You were signed out here.',
-    apart: 'This page and the server do not understand each other any more.',
-    refused: 'The server does not accept this address. Its log names the setting.',
-    offline: 'You are offline. What you write is kept and will be sent.',
-    database: 'The server’s database is away. Messages are kept and will be stored when it is back.',
-    outdated: 'A part of this page could not be loaded. The server may have a newer one.',
-    connecting: 'Connecting to the server…',
-    reload: 'Reload',
-    now: 'Try now',
-    kept: (count: number) =>
-      count === 0 ? '' : count === 1 ? ' Your message is kept and will be sent.' : ` ${count} messages are kept and will be sent.`,
-  },
-
   list: {
     name: 'Chats',
     open: 'Open the list of chats',

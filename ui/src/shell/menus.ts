@@ -7,7 +7,7 @@ import { accounts } from '../lib/server/admin'
 import { signOut as signedOut } from '../lib/server/entering'
 import { archive as archiveRoom, wish } from '../lib/server/places'
 import { shelf } from '../lib/texts-inside'
-import { marks } from '../lib/texts-chat'
+import { branches as say, marks } from '../lib/texts-chat'
 import { later } from '../lib/texts-later'
 import { roomTitle } from '../lib/words/names'
 import type { MenuItem, PageState } from '../page.svelte'
@@ -80,8 +80,9 @@ export function headerMenu(
   const about: MenuItem = { name: later.room.this, icon: 'bubble', testid: 'panel-open', run: () => page.openPanel('chat') }
   const find: MenuItem = { name: later.room.find, icon: 'search', testid: 'find-open', run: () => (page.finding = true) }
   const then: MenuItem = { name: later.then.name, icon: 'clock', testid: 'then-open', run: () => page.openPanel(`asof:${page.session.open(room.id).newestSeq}`) }
+  const branches: MenuItem = { name: say.name, icon: 'branch', testid: 'branches-open', run: () => page.openPanel('branches') }
   const pins: MenuItem = { name: marks.pins, icon: 'pin', testid: 'pins-open', run: () => page.openPanel('pins') }
-  const made = [about, find, pins, then, ...roomMenu(page, room, ways)]
+  const made = [about, find, ...(room.branches > 0 ? [branches] : []), pins, then, ...roomMenu(page, room, ways)]
   const run = (): void => void clear(page, room.id, roomTitle(room))
   if (mayGovern(room)) made.splice(-1, 0, { name: shelf.deleted.clear, icon: 'trash', testid: 'room-clear', danger: true, run })
   if (!ways.people) return made

@@ -5,7 +5,7 @@ import { isolated } from '../../lib/words/isolated'
 import { modelName } from '../../lib/words/models'
 import type { MenuItem, PageState } from '../../page.svelte'
 
-const FIND = { label: say.find, nothing: say.nothing }
+export const FIND = { label: say.find, nothing: say.nothing }
 
 interface Chosen {
   models: readonly Model[]
@@ -37,7 +37,7 @@ function openSecond(page: PageState, anchor: HTMLElement, chosen: Chosen, key: s
   void page.openMenu(anchor, say.beside(isolated(modelName(key, models))), [...items, back], FIND)
 }
 
-function choices(models: readonly Model[], run: (model: Model) => void, key: string | undefined): MenuItem[] {
+export function choices(models: readonly Model[], run: (model: Model) => void, key: string | undefined): MenuItem[] {
   const alone = new Set(models.map(({ provider }) => provider)).size === 1 && models[0]?.provider === models[0]?.id
   return models.map((model) => ({
     name: model.id, icon: 'check', testid: 'model-choice', group: alone ? '' : model.provider, chosen: model.key === key, run: () => run(model),

@@ -265,7 +265,8 @@ export class Rooms {
       this.put({ ...room, seq: Math.max(room.seq, notice.seq) })
       return
     }
-    if (!room || kinds.some((kind) => kind !== 'message.created')) {
+    // What was said may lie on another path.
+    if (!room || room.branches > 0 || kinds.some((kind) => kind !== 'message.created')) {
       this.#ask(notice.room)
       return
     }

@@ -29,6 +29,8 @@ export interface OutboxEntry {
   seq: number | null
   /** Each of them answers it; none: as ever. */
   models?: string[] | undefined
+  /** At whose end it stands, where the chat has several. */
+  branch?: number | undefined
 }
 
 /** The part of localStorage that is used. */
@@ -80,9 +82,9 @@ export class Outbox {
     this.changed.emit()
   }
 
-  add(room: string, text: string): OutboxEntry {
+  add(room: string, text: string, branch?: number): OutboxEntry {
     const entry: OutboxEntry = {
-      cid: newCid(), room, me: this.#me, text, at: new Date().toISOString(), state: 'sending', code: null, seq: null, models: this.models,
+      cid: newCid(), room, me: this.#me, text, at: new Date().toISOString(), state: 'sending', code: null, seq: null, models: this.models, branch,
     }
     this.models = undefined
     this.#put(entry)

@@ -13,10 +13,10 @@ function past(count: number) {
   const all: Message[] = Array.from({ length: count }, (_, index) => message(index * 3 + 3))
   const load = (limit: number, before?: number): Promise<Page> => {
     const there = all.filter(({ seq }) => seq < (before ?? at + 1))
-    return Promise.resolve({ messages: there.slice(-limit), before: there.length > limit ? there.at(-limit)!.seq : null, after: null })
+    return Promise.resolve({ messages: there.slice(-limit), before: there.length > limit ? there.at(-limit)!.seq : null, branch: 0, after: null })
   }
   const now = new RoomLog('r', never, never, never, () => undefined)
-  const newest = { messages: all.slice(-50), before: all.at(-50)?.seq ?? null, after: null, then }
+  const newest = { messages: all.slice(-50), before: all.at(-50)?.seq ?? null, branch: 0, after: null, then }
   return { all, at, now, log: new PastLog(now, newest, load, never) }
 }
 

@@ -15,11 +15,11 @@ export class PastLog extends RoomLog {
   readonly moment: Then
 
   /** `now`: the room as it is, whose members' pictures are those of now. */
-  constructor(now: RoomLog, { messages, before, then }: Page & { then: Then }, load: LoadThen, notices: LoadNotices) {
+  constructor(now: RoomLog, { messages, before, branch, then }: Page & { then: Then }, load: LoadThen, notices: LoadNotices) {
     super(now.id, (place, limit) => asked(load, then.seq, place, limit), () => Promise.reject(new Error('is not asked')), notices, () => undefined)
     this.members = now.members
     this.moment = then
-    this.applySub({ t: 'sub', room: now.id, mode: 'reset', reason: 'new', seq: then.seq, messages, before, streams: [] })
+    this.applySub({ t: 'sub', room: now.id, mode: 'reset', reason: 'new', seq: then.seq, messages, before, branch, streams: [] })
     // It is not followed, and nothing of it is read for the first time.
     this.live = false
   }
@@ -38,6 +38,6 @@ export class PastLog extends RoomLog {
 async function asked(load: LoadThen, at: number, { before, after }: { before?: number; after?: number }, limit: number): Promise<Page> {
   if (after === undefined) return load(limit, before)
   const last = Math.min(at, after + limit)
-  const { messages } = await load(limit, last + 1)
-  return { messages: messages.filter(({ seq }) => seq > after), before: after, after: last < at ? last : null }
+  const { messages, branch } = await load(limit, last + 1)
+  return { branch, messages: messages.filter(({ seq }) => seq > after), before: after, after: last < at ? last : null }
 }

@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { REDUCERS } from './reducers'
 
-/** It changes neither what is said in a chat nor its line in the list, which the notice beside it fetches anew. */
-const NOTHING_HERE = ['room.created', 'room.moved', 'room.settings']
+/**
+ * It changes neither what is said in a chat nor its line in the list, which the notice beside it fetches anew. Of branches
+ * the list is fetched anew where it is looked at.
+ */
+const NOTHING_HERE = ['room.created', 'room.moved', 'room.settings', 'branch.named', 'branch.deleted', 'branch.restored']
 /** What happens in the audit room, which nobody has open here. */
 const AUDITED = /^(session|key|invite|account|password|identity|profile|webhook|signin|settings|admin|agent|budget)\./
 

@@ -91,6 +91,8 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     },
   },
   'turn.refused': { log: (messages, event) => messages.note(event) },
+  'branch.created': { list: (room, { d }) => ({ branches: Math.max(room.branches, Number(d.branch)) }) },
+  'branch.main': { list: (_, { d }) => ({ main_branch: Number(d.branch) }) },
   'room.renamed': { list: (_, { d }) => ({ title: String(d.title ?? '') }) },
   'room.cleared': {
     log: (messages, event) => {

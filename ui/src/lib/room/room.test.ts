@@ -1,13 +1,13 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { Draft, Page, StreamState, SubReset } from '../protocol'
+import type { Draft, Message, Page, StreamState, SubReset } from '../protocol'
 import { RoomLog } from './room'
-import { created, event, messages, pagesOf } from '../../testing'
+import { created, event, message, messages, pagesOf } from '../../testing'
 
 const stream: StreamState = { msg: 'm_12', turn: 't_1', by: 'a_1', name: 'Assistant', after: 10, n: 2, text: 'so far', reasoning: '' }
 
 function reset(from: number, to: number, more: Partial<SubReset> = {}): SubReset {
   const before = from > 1 ? from : null
-  return { t: 'sub', room: 'r_1', mode: 'reset', reason: 'new', seq: to, messages: messages(from, to), before, streams: [], ...more }
+  return { t: 'sub', room: 'r_1', mode: 'reset', reason: 'new', seq: to, messages: messages(from, to), before, branch: 0, streams: [], ...more }
 }
 
 const nothing = () => Promise.resolve({ events: [], people: [] })
@@ -110,8 +110,8 @@ describe('order', () => {
     log.giveUp()
     expect(log.loading).toBe(null)
     const second = log.loadOlder()
-    asked[1]!({ messages: messages(1, 50), before: null, after: null })
-    asked[0]!({ messages: messages(1, 50), before: null, after: null })
+    asked[1]!({ messages: messages(1, 50), before: null, after: null, branch: 0 })
+    asked[0]!({ messages: messages(1, 50), before: null, after: null, branch: 0 })
     await Promise.all([first, second])
     expect(seqs(log)).toEqual(messages(1, 100).map(({ seq }) => seq))
   })
@@ -339,5 +339,85 @@ describe('history', () => {
     log.trim()
     expect(log.messages.length).toBe(200)
     expect(log.hasOlder).toBe(true)
+  })
+})
+
+describe('branches', () => {
+  const other = (seq: number): Message => message(seq, { branch: 1 })
+
+  function parted() {
+    const asked: [object, number | undefined][] = []
+    const onHole = vi.fn()
+    const load = vi.fn((place: { around?: number }, _limit: number, branch?: number): Promise<Page> => {
+      asked.push([place, branch])
+      const path = branch === 1 || place.around === 6 ? [...messages(1, 3), other(6)] : messages(1, 5)
+      return Promise.resolve({ messages: path, before: null, after: null, branch: path.length === 4 ? 1 : 0 })
+    })
+    const log = new RoomLog('r_1', load, nobody, nothing, onHole)
+    log.applySub(reset(1, 5))
+    log.applyEvent(created(6, { branch: 1 }))
+    return { log, asked, onHole }
+  }
+
+  test('what is said on another path is not here, and counts', () => {
+    const { log } = parted()
+    expect([seqs(log), log.seq]).toEqual([[1, 2, 3, 4, 5], 6])
+  })
+
+  test('an answer on another path is not here until one goes over to it', async () => {
+    const { log } = parted()
+    log.openStream({ ...stream, branch: 1 })
+    expect([...log.streams.keys()]).toEqual([])
+    await log.look(1)
+    expect([...log.streams.keys()]).toEqual(['m_12'])
+  })
+
+  test('one goes over to another path, and hears what is said there', async () => {
+    const { log, asked, onHole } = parted()
+    expect(await log.look(1, 3)).toBe(true)
+    expect(asked).toEqual([[{ around: 3 }, 1]])
+    log.applyEvent(created(7, { branch: 1 }))
+    log.applyEvent(created(8))
+    expect([log.branch, log.turned, seqs(log)]).toEqual([1, 1, [1, 2, 3, 6, 7]])
+    expect(onHole).not.toHaveBeenCalled()
+  })
+
+  test('what happened while one went over is heard again', async () => {
+    const { log, onHole } = parted()
+    const going = log.look(1)
+    log.applyEvent(created(7, { branch: 1 }))
+    await going
+    expect([log.seq, log.live, onHole.mock.calls.length]).toEqual([6, false, 1])
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 7, events: [created(7, { branch: 1 })], streams: [] })
+    expect(seqs(log)).toEqual([1, 2, 3, 6, 7])
+  })
+
+  test('who steps on before a page has come sees the last one that they asked for', async () => {
+    const { log } = parted()
+    await Promise.all([log.look(1), log.look(0)])
+    expect([log.branch, seqs(log)]).toEqual([0, [1, 2, 3, 4, 5]])
+  })
+
+  test('a message on another path is gone to there, also where its place lies between those that are here', async () => {
+    const { log } = parted()
+    log.applyEvent(created(7))
+    expect(await log.goTo(6)).toBe(true)
+    expect([log.branch, seqs(log)]).toEqual([1, [1, 2, 3, 6]])
+  })
+
+  test('far from the newest one reads on there, and what is said now is still heard', async () => {
+    const pages = pagesOf(1, 500)
+    const log = new RoomLog('r_1', async (place, limit) => {
+      const page = await pages(place, limit)
+      return { ...page, branch: 1, messages: page.messages.map((one) => ({ ...one, branch: 1 })) }
+    }, nobody, nothing, () => undefined)
+    log.applySub(reset(451, 500))
+    await log.look(1, 100)
+    expect([log.branch, log.hasNewer, seqs(log).includes(100)]).toEqual([1, true, true])
+    log.applyEvent(created(501, { branch: 1 }))
+    log.leaveIsland()
+    expect(seqs(log)).toEqual([501])
+    await log.loadOlder()
+    expect([seqs(log)[0], seqs(log).at(-1)]).toEqual([401, 501])
   })
 })

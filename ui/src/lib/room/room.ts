@@ -1,5 +1,6 @@
 /**
  * What the page has of one room: the newest messages up to `seq`, what is being written, drafts, and who is in it.
+ * Of a room with branches it has one path, that of `branch`.
  *
  * Rules. 1. Events are applied in the order of `seq` without a hole; repeated ones are dropped; at a
  * hole nothing more is applied until a new subscription has filled it. 2. The final message replaces
@@ -7,10 +8,12 @@
  * up is an `island` with cursors on both sides; when it meets the tail the two become one. 4. What is
  * kept is bounded: what lies far from the reader is dropped and can be loaded again. 5. A draft stands
  * until the message with its id or the end of it comes. A new subscription ends all of them: what became
- * of them meanwhile is in its log or will be.
+ * of them meanwhile is in its log or will be. 6. What happens now is on the path where it is of the branch itself:
+ * what a branch shares with others was said before they parted.
  *
  * It does not know what is on the screen; windowing is window.ts.
  */
+import type { Forks } from '../../branches/forks'
 import { Emitter } from '../emitter'
 import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from '../protocol'
 import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
@@ -22,6 +25,8 @@ import { Stream } from './stream'
 export type LoadMessages = (
   place: { before?: number; after?: number; around?: number },
   limit: number,
+  /** On whose path; none: of that in which the message lies `around` which it is. */
+  branch?: number,
 ) => Promise<Page>
 
 const PAGE_MESSAGES = 100
@@ -38,12 +43,17 @@ export class RoomLog {
   readonly changed = new Emitter()
   readonly members: Members
   readonly notices: Notices
-  readonly streams = new Map<string, Stream>()
   /** The turns of answers that were seen being written, as they began: the seq of what they answer. */
   readonly begun = new Map<string, number>()
   /** What the server keeps while its database is away, oldest first, by message id. */
   readonly drafts = new Map<string, Draft>()
   readonly typing = new Map<string, { name: string; until: number }>()
+  /** The branch on whose path all that is here lies. */
+  branch = 0
+  /** How often it went over to another path. */
+  turned = 0
+  /** Where its paths part; null where there is one, or that is not known. */
+  forks: Forks | null = null
   /** The last seq that was applied; null before the first subscription has answered. */
   seq: number | null = null
   /** Whether a subscription of this connection has answered. */
@@ -59,6 +69,7 @@ export class RoomLog {
 
   #tail: Piece = { messages: [], before: null, after: null }
   #island: Piece | null = null
+  readonly #streams = new Map<string, Stream>()
   #generation = 0
   #load: LoadMessages
   #onHole: () => void
@@ -85,6 +96,11 @@ export class RoomLog {
 
   get messages(): readonly Message[] {
     return this.#piece.messages
+  }
+
+  /** What is being written on this path. */
+  get streams(): ReadonlyMap<string, Stream> {
+    return new Map([...this.#streams].filter(([, { branch }]) => branch === this.branch))
   }
 
   get hasOlder(): boolean {
@@ -154,6 +170,8 @@ export class RoomLog {
       this.loading = null
       this.#tail = { messages: reply.messages, before: reply.before, after: null }
       this.seq = reply.seq
+      this.branch = reply.branch
+      this.forks?.load()
     } else {
       this.seq ??= (reply.events[0]?.seq ?? reply.seq + 1) - 1
       for (const event of reply.events) this.#apply(event)
@@ -184,7 +202,7 @@ export class RoomLog {
 
   openStream(state: StreamState): void {
     if (this.#tail.messages.some((message) => message.id === state.msg)) return
-    this.streams.set(state.msg, new Stream(state))
+    this.#streams.set(state.msg, new Stream(state))
     this.begun.set(state.turn, state.after)
     for (const old of [...this.begun.keys()].slice(0, -BEGUN_MAX)) this.begun.delete(old)
     this.typing.delete(state.by)
@@ -192,7 +210,7 @@ export class RoomLog {
   }
 
   delta(msg: string, n: number, text: string, reasoning: string): void {
-    const stream = this.streams.get(msg)
+    const stream = this.#streams.get(msg)
     const waited = stream?.waits
     stream?.append(n, text, reasoning)
     if (waited && !stream?.waits) this.changed.emit()
@@ -200,7 +218,7 @@ export class RoomLog {
 
   /** An answer or a draft ended without a message. */
   end(msg: string): void {
-    const streamed = this.streams.delete(msg)
+    const streamed = this.#streams.delete(msg)
     if (this.drafts.delete(msg) || streamed) this.changed.emit()
   }
 
@@ -252,7 +270,7 @@ export class RoomLog {
     const piece = this.#piece
     if (piece.before === null || this.loading) return
     const before = piece.before
-    await this.#loading('older', { before }, PAGE_MESSAGES, (page) => {
+    await this.#loading('older', { before }, this.branch, (page) => {
       addOlder(piece, page)
       this.#boundAfter(piece)
     })
@@ -262,24 +280,39 @@ export class RoomLog {
     const piece = this.#island
     if (!piece || this.loading) return
     const after = piece.after ?? piece.messages.at(-1)?.seq ?? 0
-    await this.#loading('newer', { after }, PAGE_MESSAGES, (page) => {
+    await this.#loading('newer', { after }, this.branch, (page) => {
       addNewer(piece, page)
       this.#joinOrBound(piece)
     })
   }
 
-  /** Makes the message at `seq` and its neighbours available; false when that could not be done. */
+  /** Makes the message at `seq` and its neighbours available, on its path; false when that could not be done. */
   async goTo(seq: number): Promise<boolean> {
-    for (const piece of [this.#tail, this.#island]) {
-      if (!piece || !covers(piece, seq)) continue
-      if (piece === this.#tail) this.leaveIsland()
+    const known = [this.#tail, this.#island].find((piece) => piece && covers(piece, seq))
+    const stay = (): void => {
+      if (known === this.#tail) this.leaveIsland()
+    }
+    if (known?.messages.some((message) => message.seq === seq)) {
+      stay()
       return true
     }
-    return this.#loading('place', { around: seq }, PAGE_MESSAGES, (loaded) => {
-      const piece = { messages: loaded.messages, before: loaded.before, after: loaded.after }
-      this.#island = piece
-      this.#joinOrBound(piece)
+    const at = this.newestSeq
+    return this.#loading('place', { around: seq }, undefined, (page) => {
+      if (page.branch !== this.branch) this.#show(page, at)
+      else if (known) stay()
+      else {
+        const { messages, before, after } = page
+        this.#island = { messages, before, after }
+        this.#joinOrBound(this.#island)
+      }
     })
+  }
+
+  /** Goes over to the path of another branch, to what stands there around `seq`, or to its newest; false when that could not be done. */
+  look(branch: number, seq?: number): Promise<boolean> {
+    const at = this.newestSeq
+    this.#generation += 1
+    return this.#loading('place', seq === undefined ? {} : { around: seq }, branch, (page) => this.#show(page, at))
   }
 
   /** Does not wait any longer for what is being loaded. */
@@ -311,13 +344,15 @@ export class RoomLog {
   #apply(event: RoomEvent): void {
     if (this.seq !== null && event.seq <= this.seq) return
     this.seq = event.seq
+    this.forks?.note(event)
     REDUCERS[event.k]?.log?.(this.#reduced, event)
   }
 
   #add(message: Message): void {
-    this.streams.delete(message.id)
+    this.#streams.delete(message.id)
     this.drafts.delete(message.id)
     this.typing.delete(message.by)
+    if (message.branch !== this.branch || message.seq <= (this.#tail.messages.at(-1)?.seq ?? 0)) return
     this.#tail.messages = [...this.#tail.messages, message]
   }
 
@@ -345,7 +380,7 @@ export class RoomLog {
   }
 
   async #reload(seq: number): Promise<void> {
-    const page = await this.#load({ after: seq - 1 }, 1).catch(() => null)
+    const page = await this.#load({ after: seq - 1 }, 1, this.branch).catch(() => null)
     const fresh = page?.messages[0]
     if (!fresh || fresh.seq !== seq) return
     this.#change(fresh.id, () => fresh)
@@ -354,9 +389,9 @@ export class RoomLog {
 
   #replaceStreams(states: StreamState[]): void {
     const current = new Set(states.map((state) => state.msg))
-    for (const msg of [...this.streams.keys()]) if (!current.has(msg)) this.streams.delete(msg)
+    for (const msg of [...this.#streams.keys()]) if (!current.has(msg)) this.#streams.delete(msg)
     for (const state of states) {
-      const known = this.streams.get(state.msg)
+      const known = this.#streams.get(state.msg)
       if (known) known.replace(state)
       else this.openStream(state)
     }
@@ -365,7 +400,7 @@ export class RoomLog {
   async #loading(
     kind: 'older' | 'newer' | 'place',
     place: { before?: number; after?: number; around?: number },
-    limit: number,
+    branch: number | undefined,
     take: (page: Page) => void,
   ): Promise<boolean> {
     const generation = this.#generation
@@ -373,7 +408,7 @@ export class RoomLog {
     this.failed = false
     this.changed.emit()
     try {
-      const page = await this.#load(place, limit)
+      const page = await this.#load(place, PAGE_MESSAGES, branch)
       if (generation === this.#generation) take(page)
       return true
     } catch {
@@ -383,6 +418,21 @@ export class RoomLog {
       if (generation === this.#generation) this.loading = null
       this.changed.emit()
     }
+  }
+
+  /** Shows the path of a page, asked for when the room was at the seq `at`: what happened since is heard again. */
+  #show({ branch, messages, before, after }: Page, at: number): void {
+    this.#generation += 1
+    this.loading = null
+    this.turned += 1
+    this.branch = branch
+    const piece = { messages, before, after }
+    this.#island = after === null ? null : piece
+    this.#tail = after === null ? piece : { messages: [], before: at + 1, after: null }
+    if (this.seq === at) return
+    this.seq = at
+    this.live = false
+    this.#onHole()
   }
 
   /** After growing upwards. A tail that grew too long becomes a place of its own. */

@@ -18,6 +18,8 @@ export class Stream {
   readonly after: number
   readonly model: string | undefined
   readonly choice: number | undefined
+  /** To which it belongs. */
+  readonly branch: number
   readonly at = new Date().toISOString()
   readonly changed = new Emitter()
   text: string
@@ -36,6 +38,7 @@ export class Stream {
     this.after = state.after
     this.model = state.model
     this.choice = state.choice
+    this.branch = state.branch ?? 0
     this.text = state.text
     this.reasoning = state.reasoning
     this.waits = state.waits ?? false

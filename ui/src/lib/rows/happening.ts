@@ -19,6 +19,11 @@ export function happening({ seq, at, k, by, d }: Then, me: string, nameOf: (acto
     case 'message.unpinned': return marks.ended(who)
     case 'reaction.added': return say.reacted(who, String(d.emoji))
     case 'reaction.removed': return say.unreacted(who, String(d.emoji))
+    case 'branch.created':
+    case 'branch.named':
+    case 'branch.main':
+    case 'branch.deleted':
+    case 'branch.restored': return say.branches[k](who)
     case 'room.created': return say.began(who)
     case 'room.renamed': return by === null ? say.wasNamed(title) : say.named(who, title)
     case 'room.moved': return say.moved(who)

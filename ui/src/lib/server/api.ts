@@ -59,10 +59,10 @@ export class Api extends Calls {
     return this.call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
   }
 
-  /** Messages of a room, oldest first; exactly one of the three places. */
-  messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number): Promise<Page> {
+  /** Messages of a room, oldest first; at most one of the three places. */
+  messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number, branch?: number): Promise<Page> {
     const search = new URLSearchParams({ limit: String(limit) })
-    for (const [name, seq] of Object.entries(place)) search.set(name, String(seq))
+    for (const [name, one] of Object.entries({ ...place, branch })) if (one !== undefined) search.set(name, String(one))
     return this.call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
   }
 

@@ -14,9 +14,9 @@ export function setSpeaking(calls: Calls, room: string, how: Partial<Pick<Room, 
   return calls.call('PUT', `${one(room)}/speaking`, how)
 }
 
-/** Asks an agent to answer what was said last. */
-export function ask(calls: Calls, room: string, agent: string): Promise<Turns> {
-  return calls.call('POST', `${one(room)}/ask`, { agents: [agent] })
+/** Asks an agent to answer what was said last, or a message. */
+export function ask(calls: Calls, room: string, agent: string, message: string | null): Promise<Turns> {
+  return calls.call('POST', `${one(room)}/ask`, { agents: [agent], message })
 }
 
 /** What a chat has of its own for an agent there. */
