@@ -25,3 +25,16 @@ async def test_what_happened_is_in_the_feed_or_waits_for_it(world: World) -> Non
     assert [row.position for row in await world.store.read(feed.after, first, 1)] == [first + 1][
         : len(rows) - 1
     ]
+
+
+async def test_what_is_beyond_is_whole_up_to_its_bound(world: World) -> None:
+    ada = await world.person()
+    room = await world.room(ada)
+    while await world.store.write(MoveFeed()):
+        pass
+    _, last = await world.store.read(feed.ends)
+    seqs = [(await world.say(room, ada)).message.seq for _ in range(4)]
+    for most, whole in ((5, True), (4, True), (3, False)):
+        spans, is_whole = await world.store.read(feed.beyond, last, most)
+        seen = [seq for _, first, upto in spans for seq in range(upto, first - 1, -1)]
+        assert (seen, is_whole) == (seqs[::-1][:most], whole)

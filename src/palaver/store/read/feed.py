@@ -27,12 +27,15 @@ _ENDS = Statement(
         ]
     )
 )
-_UNFED = Statement(
-    select(*unfed.c["room_key", "first_seq", "last_seq"])
-    .where(unfed.c.key > 0)  # all of them, by the key
-    .order_by(unfed.c.key)
-    .limit(bindparam("limit")),
-    "limit",
+_UNFED, _UNFED_LAST = (
+    Statement(
+        select(*unfed.c["room_key", "first_seq", "last_seq"])
+        .where(unfed.c.key > 0)  # all of them, by the key
+        .order_by(order)
+        .limit(bindparam("limit")),
+        "limit",
+    )
+    for order in (unfed.c.key, unfed.c.key.desc())
 )
 
 
@@ -69,7 +72,7 @@ def ends(conn: Connection) -> tuple[int, int]:
 
 def waiting(conn: Connection, limit: int) -> Sequence[Span]:
     """Spans that are committed and not in the feed yet, oldest first. Read them before the feed: they move there."""
-    return [(row.room_key, row.first_seq, row.last_seq) for row in _UNFED.all(conn, limit)]
+    return [tuple(row) for row in _UNFED.all(conn, limit)]
 
 
 def beyond(conn: Connection, position: int, events_max: int) -> tuple[list[Span], bool]:
@@ -77,7 +80,7 @@ def beyond(conn: Connection, position: int, events_max: int) -> tuple[list[Span]
 
     What waits for the feed is read first: it may move there meanwhile, and is in both then.
     """
-    spans = list(waiting(conn, events_max))[::-1]
+    spans: list[Span] = [tuple(row) for row in _UNFED_LAST.all(conn, events_max + 1)]
     last = ends(conn)[1]
     start = max(position, last - events_max)
     whole = start == position
@@ -89,9 +92,10 @@ def beyond(conn: Connection, position: int, events_max: int) -> tuple[list[Span]
     kept: list[Span] = []
     left = events_max
     for key, first, last_seq in spans:
+        if not left:
+            return kept, False
         part = max(first, last_seq - left + 1)
         kept.append((key, part, last_seq))
         left -= last_seq - part + 1
-        if not left:
-            return kept, False
+        whole = whole and part == first
     return kept, whole
