@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Protocol
 
 import structlog
+from msgspec import Struct, field
 
 from palaver.clock import Clock
 from palaver.core.part import Part
@@ -56,24 +57,19 @@ class Consumers(Part):
         """`days`: how long the feed is kept, at least."""
         self._store, self._clock, self._days = store, clock, days
         self._committed = asyncio.Event()
-        self._consumers: dict[str, tuple[Consumer, asyncio.Event, float | None]] = {
-            one.name: (one, asyncio.Event(), LOOK_SECONDS) for one in consumers
-        }
+        self._runs = {one.name: _Run(one, LOOK_SECONDS) for one in consumers}
         self._tasks: asyncio.TaskGroup | None = None
-        self._running: dict[str, asyncio.Task[None]] = {}
 
     def add(self, consumer: Consumer) -> Callable[[], None]:
         """Runs another one from now on, beside the others; what wakes it, as what is new in the feed does."""
-        wake = asyncio.Event()
-        self._consumers[consumer.name] = consumer, wake, None
-        self._start(consumer.name)
-        return wake.set
+        run = self._runs[consumer.name] = _Run(consumer)
+        self._start(run)
+        return run.wake.set
 
     def drop(self, name: str) -> None:
         """Ends one at once, whatever it is doing."""
-        del self._consumers[name]
-        if (running := self._running.pop(name, None)) is not None:
-            running.cancel()
+        if (task := self._runs.pop(name).task) is not None:
+            task.cancel()
 
     def committed(self, _: Sequence[Event]) -> None:
         """Something of this process was committed."""
@@ -84,20 +80,20 @@ class Consumers(Part):
 
     def wake(self) -> None:
         """Lets every consumer look for work."""
-        for _, wake, _ in self._consumers.values():
-            wake.set()
+        for run in self._runs.values():
+            run.wake.set()
 
     async def run(self) -> None:
         """Moves, wakes and forgets, for ever."""
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._move())
             self._tasks.create_task(self._prune())
-            for name in self._consumers:
-                self._start(name)
+            for run in self._runs.values():
+                self._start(run)
 
-    def _start(self, name: str) -> None:
+    def _start(self, run: "_Run") -> None:
         if self._tasks is not None:
-            self._running[name] = self._tasks.create_task(self._run(*self._consumers[name]))
+            run.task = self._tasks.create_task(run.for_ever())
 
     async def _move(self) -> None:
         """Moves what waits, and wakes for what any process moved; of one process, what a copy brought along alone."""
@@ -120,25 +116,6 @@ class Consumers(Part):
                     await asyncio.sleep(MOVE_SECONDS)
             self._committed.clear()
 
-    async def _run(
-        self, consumer: Consumer, wake: asyncio.Event, look_seconds: float | None
-    ) -> None:
-        while True:
-            wake.clear()
-            try:
-                while await consumer.work():
-                    pass
-            except Unavailable:
-                await asyncio.sleep(LOOK_SECONDS)
-                continue
-            except Exception:
-                log.exception("consumer.failed", consumer=consumer.name)
-                await asyncio.sleep(AGAIN_SECONDS)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(look_seconds):
-                    await wake.wait()
-
     async def _prune(self) -> None:
         while True:
             await asyncio.sleep(PRUNE_SECONDS)
@@ -146,3 +123,30 @@ class Consumers(Part):
             with suppress(Unavailable):
                 while await self._store.write(PruneFeed(before_ms=before_ms)) == PRUNED_MAX:
                     pass
+
+
+class _Run(Struct):
+    """A consumer, after how many seconds it looks without being woken, what wakes it, and its task once it runs."""
+
+    consumer: Consumer
+    look_seconds: float | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    async def for_ever(self) -> None:
+        """Works, and waits to be woken."""
+        while True:
+            self.wake.clear()
+            try:
+                while await self.consumer.work():
+                    pass
+            except Unavailable:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            except Exception:
+                log.exception("consumer.failed", consumer=self.consumer.name)
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.look_seconds):
+                    await self.wake.wait()
