@@ -77,6 +77,12 @@ class Ask:
                 tell(line)
         return answer
 
+    def tell_list(
+        self, line: Callable[[Any], str], do: str, what: str, none: str, **more: object
+    ) -> None:
+        """Asks, and tells what is listed as `what`, which comes as a whole; `none` where there is nothing."""
+        self.tell(lambda found: [line(one) for one in found[what]] or [none], do, **more)
+
     def tell_all(
         self,
         line: Callable[[Any], str],

@@ -17,9 +17,8 @@ Id = Annotated[str, typer.Argument(help="Its id (pmpt_…), as `palaver prompt l
 @asking
 def show_all(ask: Ask, *, owner: Owner) -> None:
     """Show a person's prompts, each by its newest version."""
-    none = ["There are no prompts yet. `palaver prompt add` makes one."]
-    more = {"as": owner}
-    ask.tell(lambda found: [_line(one) for one in found["prompts"]] or none, "prompt.list", **more)
+    none = "There are no prompts yet. `palaver prompt add` makes one."
+    ask.tell_list(_line, "prompt.list", "prompts", none, **{"as": owner})
 
 
 @prompts.command(epilog="Example: palaver prompt show pmpt_019a… --as ada --version 2")

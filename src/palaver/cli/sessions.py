@@ -16,12 +16,7 @@ Handle = Annotated[str, typer.Argument(help="Whose they are: a handle, or an id 
 @asking
 def show(ask: Ask, *, handle: Handle) -> None:
     """Show somebody's sessions: by which program, from where and when each was last used. Never their tokens."""
-    none = ["There are none."]
-    ask.tell(
-        lambda found: [_line(one) for one in found["sessions"]] or none,
-        "session.list",
-        handle=handle,
-    )
+    ask.tell_list(_line, "session.list", "sessions", "There are none.", handle=handle)
 
 
 @sessions.command(epilog="Examples: palaver session end ada d_0192…; palaver session end ada --all")

@@ -28,8 +28,8 @@ Rooms = Annotated[str, typer.Option(help="Ids of rooms, separated by commas.")]
 @asking
 def show_all(ask: Ask) -> None:
     """Show everybody's webhooks."""
-    none = ["There are no webhooks yet. `palaver webhook add` makes one."]
-    ask.tell(lambda found: [_line(one) for one in found["webhooks"]] or none, "webhook.list")
+    none = "There are no webhooks yet. `palaver webhook add` makes one."
+    ask.tell_list(_line, "webhook.list", "webhooks", none)
 
 
 @webhooks.command(epilog="Example: palaver webhook add https://example.com/hook --as ada")
@@ -82,12 +82,7 @@ def test(ask: Ask, *, webhook: Id) -> None:
 @asking
 def deliveries(ask: Ask, *, webhook: Id) -> None:
     """Show the last 200 things that a webhook was told, or is to be told."""
-    none = ["Nothing yet."]
-    ask.tell(
-        lambda found: [_told(one) for one in found["deliveries"]] or none,
-        *("webhook.deliveries",),
-        webhook=webhook,
-    )
+    ask.tell_list(_told, "webhook.deliveries", "deliveries", "Nothing yet.", webhook=webhook)
 
 
 @webhooks.command(epilog="Example: palaver webhook replay h_019a… v_019a…")
