@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -53,6 +54,43 @@ async def main():
 asyncio.run(main())
 """
 
+REINDEX = """
+import asyncio, os, signal, sys
+import palaver
+from palaver.core.search import indexer
+from palaver.store.search.postgresql import PostgresqlEngine
+from palaver.store.search.sqlite import SqliteEngine
+
+indexer.MESSAGES_AT_ONCE = 10
+left = int(sys.argv[2])
+
+def die():
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def dying(insert, save):
+    def inserted(self, conn, rows):
+        die()
+        insert(self, conn, rows)
+
+    def saved(self, conn, progress):
+        save(self, conn, progress)
+        die()
+
+    return inserted, saved
+
+async def main():
+    async with palaver.open(sys.argv[1]) as chat:
+        for engine in (PostgresqlEngine, SqliteEngine):
+            engine.insert, engine.save = dying(engine.insert, engine.save)
+        await chat._core.indexer.renew()
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
 
 async def found_in(url: str) -> dict[int, list[int]]:
     """The numbers of each life that a search finds once the index is whole, page by page."""
@@ -87,6 +125,25 @@ def lived(url: str, life: int, messages: int) -> int:
         process.kill()
         rest = [int(line) + 1 for line in process.stdout if line.strip().isdecimal()]
     return max([acknowledged, *rest])
+
+
+async def said(url: str, messages: int) -> None:
+    async with palaver.open(url) as chat:
+        ada, room = await chat.person("ada"), await chat.room("long")
+        for number in range(messages):
+            await room.say(ada, f"word life0 number{number}")
+
+
+def test_who_is_killed_while_the_index_is_made_anew_loses_nothing(database_url: str) -> None:
+    """In the middle of its first transaction, which empties the index, and of one that goes on: at these calls."""
+    asyncio.run(said(database_url, 60))
+    for calls in (1, 5):
+        command = [sys.executable, "-P", "-c", REINDEX, database_url, str(calls)]
+        killed = subprocess.run(
+            command, env=clean_environment({}), timeout=SECONDS_MAX, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert asyncio.run(found_in(database_url)) == {0: list(range(59, -1, -1))}
 
 
 def test_all_that_was_stored_is_found_whoever_was_killed(database_url: str, tmp_path: Path) -> None:
