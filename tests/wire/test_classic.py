@@ -391,8 +391,7 @@ async def test_a_classic_client_knows_the_main_branch_alone(place: Place) -> Non
         await chat.send(ada, room, text="@assistant instead", cid="3", after=first.seq)
         await place.core.turns.idle()
         await chat.send(ada, room, text="third", cid="4")
-        while ("user", "third") not in client.bubbles:
-            await client.until("message")
+        await client.until("message", 2)
         assert "ai_stream" not in client.kinds()
         assert client.bubbles == [("user", one) for one in ("first", "second", "third")]
     async with front(place, session=lobby) as again:
