@@ -32,6 +32,7 @@ def test_what_its_calls_take_and_give_has_a_name_there() -> None:
         palaver.People,
         palaver.Agents,
         palaver.Speakers,
+        palaver.Branches,
     ):
         for call in vars(one).values():
             if isinstance(call, FunctionType) and not call.__name__.startswith("_"):

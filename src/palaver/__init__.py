@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from palaver.facade import Answer as Answer, Chat as Chat, Room as Room, open as open  # noqa: A004
     from palaver.facade.agents import Agents as Agents
+    from palaver.facade.branches import Branches as Branches
     from palaver.facade.people import People as People
     from palaver.facade.speakers import Speakers as Speakers
     from palaver.model import (
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
         Card as Card,
         CardVersion as CardVersion,
     )
+    from palaver.model.branches import Branch as Branch
+    from palaver.model.deleted import Deleted as Deleted
+    from palaver.model.edits import Edited as Edited, Version as Version
     from palaver.model.usage import (
         Budget as Budget,
         BudgetPeriod as BudgetPeriod,
@@ -85,6 +89,10 @@ _HOME = {
         ("palaver.facade.people", ("People",)),
         ("palaver.settings", ("Settings",)),
         ("palaver.facade.speakers", ("Speakers",)),
+        ("palaver.facade.branches", ("Branches",)),
+        ("palaver.model.branches", ("Branch",)),
+        ("palaver.model.deleted", ("Deleted",)),
+        ("palaver.model.edits", ("Edited", "Version")),
     )
     for name in names
 }

@@ -99,7 +99,7 @@ class Client:
 
     async def said(self, exchange: Exchange) -> list[Message]:
         """The messages on the path of its answer."""
-        at = (*exchange.answers, *[last for _, last in exchange.view])[0]
+        at = next(iter((*exchange.answers, *[last for _, last in exchange.view])), None)
         page = await self.core.chat.history(self.actor, exchange.room, around=at, limit=200)
         return list(page.messages)
 

@@ -211,6 +211,8 @@ SORTS = {
     "read.exchanges._BY_NAME": "what has one name",
     "read.messages._SPOKEN": "a page, cut by an index before",
     "read.past._PAGE": "a page, cut by an index before",
+    "read.deleted._WALK": "a page, cut by an index before",
+    "read.deleted._HISTORIES": "an owner's first thousand rooms",
     "read.marks._PINNED": "the pins of a room",
     "read.marks._STARS": "a page, cut by an index before",
     "read.reactions._SHOWN": "the reactions to a page's messages, each of which has so many",

@@ -171,7 +171,9 @@ async def test_a_menu_is_led_through_by_keys_and_a_second_press_closes_it(
     for key, at in (
         ("ArrowDown", "people-open"),
         ("ArrowDown", "find-open"),
+        ("ArrowDown", "pins-open"),
         ("ArrowDown", "then-open"),
+        ("ArrowDown", "room-pin"),
         ("ArrowDown", "room-rename"),
         ("End", "room-delete"),
         ("ArrowDown", "panel-open"),
@@ -321,9 +323,10 @@ async def test_who_may_not_stop_an_answer_is_not_offered_to(
     await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)
     await ada.page.reload()
     await bo.page.reload()  # which saw nothing of it being written
-    copies, told = ["React", "Copy text", "Copy link"], "What the agent was told"
-    assert await offered(ada) == [*copies, "Try again", "Continue", told]
-    assert await offered(bo) == [*copies, told]
+    copies = ["React", "Copy text", "Copy link"]
+    others = ["Pin", "Star", "New chat from here", "What the agent was told"]
+    assert await offered(ada) == [*copies, "Try again", "Continue", *others]
+    assert await offered(bo) == [*copies, *others]
     await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)
 
 

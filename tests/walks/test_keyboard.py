@@ -60,12 +60,12 @@ async def test_arrows_lead_through_the_chats_and_to_what_can_be_done_with_one(
     await tab.page.keyboard.press("ArrowRight")
     assert await focused(tab) == "room-list: More about Holiday"
     await tab.page.keyboard.press("Enter")
-    await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    await expect(tab.page.get_by_role("menuitem", name="Pin")).to_be_focused()
     await browser.screenshot(tab.page, "room-tools")
     await tab.page.keyboard.press("Escape")
     assert await focused(tab) == "room-list: More about Holiday"
     await tab.page.keyboard.press("Enter")
-    await expect(tab.page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    await expect(tab.page.get_by_role("menuitem", name="Pin")).to_be_focused()
     await tab.page.keyboard.press("End")
     assert await focused(tab) == "Delete"
     await tab.page.keyboard.press("Enter")

@@ -208,6 +208,7 @@ class World:
         await self.core.turns.idle()
         answer = (await chat.history(owner, room)).messages[-1]
         names = {
+            "branch": await self._begun(asking, room, f"And {words}?"),
             "room": room,
             "conversation": f"conv_{room[2:]}",
             "session_id": session_of(room),
@@ -231,6 +232,13 @@ class World:
         readers = frozenset(one.name for one in seeing if not one.limited)
         self.made.append((target, readers))
         return target
+
+    async def _begun(self, by: Actor, room: RoomId, text: str) -> str:
+        """A branch, at which nobody looks."""
+        sent = await self.core.chat.send(by, room, text=text, cid=None, after=0, answers=False)
+        assert sent.message is not None
+        await self.core.branches.look(by, room, 0)
+        return str(sent.message.branch)
 
     async def _join(self, owner: Actor, room: RoomId, door: str, members: Sequence[Caller]) -> None:
         """Makes them members; who is `removed` is taken out again."""

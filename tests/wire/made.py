@@ -214,6 +214,16 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     ),
     "GET /api/events": (Case(), Case(headers={"accept": "text/event-stream"}, feed=True)),
     "GET /api/rooms/{room}/notices": PLAIN,
+    "GET /api/rooms/{room}/branches": PLAIN,
+    "PUT /api/rooms/{room}/branch": (Case({"branch": 0}),),
+    "PUT /api/rooms/{room}/main-branch": (Case({"branch": 0}),),
+    "PATCH /api/rooms/{room}/branches/{branch}": tuple(
+        Case({"name": "mine now"}, destroys=True, own=own) for own in (False, True)
+    ),
+    "DELETE /api/rooms/{room}/branches/{branch}": TAKEN,
+    "POST /api/rooms/{room}/branches/{branch}/restore": TAKEN,
+    "POST /api/messages/{message}/regenerate": (Case({}),),
+    "POST /api/messages/{message}/fork": PLAIN,
     "GET /api/rooms/{room}/members": PLAIN,
     "GET /api/rooms/{room}/here": PLAIN,
     "POST /api/rooms/{room}/members": (
@@ -283,6 +293,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
         [f"frame /ws {name}" for name in ("pin", "unpin", "star", "unstar")],
         (Case({"msg": "<message>"}),),
     ),
+    "frame /ws regenerate": (Case({"msg": "<answer>"}),),
+    "frame /ws look": (Case({"room": "<room>", "branch": 0}),),
     "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
     "frame /ws ask": (Case({"room": "<room>"}),),
     "frame /ws stop_room": (Case({"room": "<room>"}),),

@@ -99,8 +99,8 @@ class Rooms:
         Its agents are those of the old one that the actor may use; its title says where it comes from. At most the last
         2,000 messages are taken along. Refused: `message_not_found`, `scope_missing` as `create`.
         """
-        check_room(actor, None)
         said = await self._access.message(actor, message)
+        check_room(actor, None)
         old = await self._access.room(actor, said.room)
         known = [one.id for one in old.agents]
         try:

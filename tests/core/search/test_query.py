@@ -44,7 +44,7 @@ def said(phrases: tuple[Phrase, ...]) -> list[str]:
         ("AND OR NOT NEAR(x col:y", ["and", "or", "not", "near x", "col y"], []),
         ('* " ( foo => "" {', ["foo"], []),
         ("用户 getUserName 👍🏽", ["用户", "getusername", "👍 🏽"], []),
-        ("from: has:edited is:link is:pinned", ["from", "has edited", "is link", "is pinned"], []),
+        ("from: has:edited is:link is:old", ["from", "has edited", "is link", "is old"], []),
         ("on:2026-13 after:soon before:2026-02-30", ["on 2026 13", "after soon", "before 2026 02 30"], []),
         ("on:0000 on:10000d -from:x", ["on 0000", "on 10000d"], ["from x"]),
         ('from:\ud800 in:"a\0b"', ["from", "in a b"], []),

@@ -44,6 +44,8 @@ from palaver.store.schema import (
 WALKED = 500
 """So many deleted messages are looked at by one statement."""
 WALKS_MAX = 20
+OWN_MAX = 1_000
+"""Histories of so many of one's own rooms are looked for."""
 HISTORIES_MAX = 100
 
 Place = tuple[int, int, int]
@@ -86,12 +88,18 @@ _WALK = Statement(
     *("actor", "since_ms", "at_ms", "key", "seq", "limit"),
 )
 _SAID = among(selected(), messages.c.id)
+_own = (
+    select(members.c.room_key)
+    .where(members.c.actor_key == _me, member_is_owner, member_is_in)
+    .limit(literal_column(str(OWN_MAX)))
+    .subquery("own")
+)
 _HISTORIES = Statement(
     select(rooms.c.id, rooms.c.title, *events.c["seq", "at_ms", "data"])
-    .select_from(members)
-    .join(rooms, rooms.c.key == members.c.room_key)
+    .select_from(_own)
+    .join(rooms, rooms.c.key == _own.c.room_key)
     .join(events, (events.c.room_key == rooms.c.key) & (events.c.seq == rooms.c.cleared_seq))
-    .where(members.c.actor_key == _me, member_is_owner, member_is_in, room_is_live)
+    .where(room_is_live)
     .where(events.c.at_ms > bindparam("since_ms", type_=BigInteger))
     .order_by(events.c.at_ms.desc())
     .limit(literal_column(str(HISTORIES_MAX))),

@@ -127,7 +127,7 @@ def texts_of(item: Any) -> str:
 async def test_a_response_and_a_conversation_go_on_from_their_newest_compaction(
     either: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
-    models.will(reply(LONG))
+    models.will(reply(f"{LONG} Or so."))
     first = await either.responses.create(model="m", input="my name is Ada")
     models.will(reply("A name."), reply("Ada."), reply("Bye."))
     made = await either.responses.compact(model="m", previous_response_id=first.id)
