@@ -244,13 +244,12 @@ def branch_of(tx: Transaction, place: Place, actor: KnownActor) -> int:
 
 def meanwhile(tx: Transaction, room: LockedRoom, branch: int, end: int) -> Refs:
     """What was said in a branch behind a seq by no request: on the page, and what agents answered there."""
-    asked = {
-        seq
-        for seqs in _LATEST.column(tx.conn, room.key)
-        for seq in (*each(seqs["view"]), *seqs["answers"])
-    }
+    asked: list[Sequence[int]] = []
+    for seqs in _LATEST.column(tx.conn, room.key):
+        asked += [*seqs["view"], *[(seq, seq) for seq in seqs["answers"]]]
     rows = _SAID_BEHIND.all(tx.conn, room.key, branch, end)
-    return [row.seq for row in rows if row.seq not in asked]
+    said = [row.seq for row in rows]
+    return [seq for seq in said if not any(first <= seq <= last for first, last in asked)]
 
 
 def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry], author: KnownActor) -> Refs:
