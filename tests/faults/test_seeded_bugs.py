@@ -395,7 +395,7 @@ BUGS = [
     ),
     Bug(
         "taken away is taken away at once: what lives by a key of who is disabled goes on",
-        "model/__init__.py",
+        "model/access.py",
         "        case EventType.ACCOUNT_STATUS if event",
         "        case EventType.ACCOUNT_STATUS if False and event",
         "core/test_audit.py"
@@ -474,8 +474,8 @@ BUGS = [
     Bug(
         "two API turns at once lose neither: both go on in one place",
         "store/write/recognition.py",
-        "        if state not in UNANSWERED:\n            break\n",
-        "        if state is None:\n            break\n",
+        "if answered or asked else branch",
+        "if answered else branch",
         "core/test_exchanges.py::test_two_turns_at_once_lose_neither",
     ),
     Bug(

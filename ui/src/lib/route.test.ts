@@ -7,7 +7,7 @@ const addresses = Object.entries(JSON.parse(readFileSync('../tests/data/addresse
 
 test('the page knows the addresses that its server knows', () => {
   expect(addresses.map(([path]) => [path, parseRoute(path).view])).toEqual(addresses)
-  expect(new Set(addresses.map(([, view]) => view))).toEqual(new Set(['start', 'room', 'settings', 'admin', 'agents', 'search', 'archive', 'deleted', 'nothing']))
+  expect(new Set(addresses.map(([, view]) => view))).toEqual(new Set(['start', 'room', 'settings', 'admin', 'agents', 'search', 'archive', 'deleted', 'starred', 'nothing']))
 })
 
 test('all sections of the settings are among them', () => {
