@@ -44,6 +44,15 @@ class Path(Struct, frozen=True):
         """The branch at its end."""
         return self.parts[0][0]
 
+    def until(self, seq: int) -> list[tuple[int, int]]:
+        """The parts that may have something up to a seq, as far as they go up to that."""
+        begins = [upto for _, upto in self.parts[1:]] + [-1]
+        return [
+            (branch, min(seq, upto))
+            for (branch, upto), before in zip(self.parts, begins, strict=True)
+            if seq > before
+        ]
+
     def holds(self, branch: int, seq: int) -> bool:
         """Whether a message of a branch lies on it."""
         return any(seq <= upto for one, upto in self.parts if one == branch)

@@ -201,12 +201,9 @@ def context(
 ) -> tuple[Message, ...]:
     """The last `limit` messages of a branch's path with seq <= `upto_seq` that are not deleted, oldest first."""
     found: list[Message] = []
-    for one, upto in branches.of(conn, room, branch).parts:
+    for part in branches.of(conn, room, branch).until(bounded(upto_seq)):
         if len(found) < limit:
-            rows = _CONTEXT.columns(
-                conn, room, one, min(bounded(upto_seq), upto), limit - len(found)
-            )
-            found += messages_of(room, rows)
+            found += messages_of(room, _CONTEXT.columns(conn, room, *part, limit - len(found)))
     return tuple(found[::-1])
 
 
@@ -270,13 +267,7 @@ def _older(
 
     That is None where it has to be asked for.
     """
-    return _walked(
-        conn,
-        room,
-        _UNTIL,
-        [(branch, min(seq, upto)) for branch, upto in path.parts],
-        limit,
-    )
+    return _walked(conn, room, _UNTIL, path.until(seq), limit)
 
 
 def _newer(
@@ -306,5 +297,4 @@ def _is_any_above(conn: Connection, room: RoomId, path: Path, seq: int) -> bool:
 
 
 def _is_any_below(conn: Connection, room: RoomId, path: Path, seq: int) -> bool:
-    parts = [(branch, min(seq, upto)) for branch, upto in path.parts]
-    return any(_ANY_BELOW.all(conn, room, *part) for part in parts)
+    return any(_ANY_BELOW.all(conn, room, *part) for part in path.until(seq))

@@ -142,9 +142,9 @@ def page(
     last = at if before is None else min(at, bounded(before) - 1)
     cleared = _cleared_upto(conn, room, at)
     found: list[Message] = []
-    for one, upto in path.parts:
+    for part in path.until(last):
         if len(found) <= limit:
-            asked = (room, at, one, min(last, upto), limit + 1 - len(found))
+            asked = (room, at, *part, limit + 1 - len(found))
             rows = _PAGE.columns(conn, *asked)
             found += [
                 replace(said, text=edit["was"]) if edit and said.deleted_ms is None else said
