@@ -44,7 +44,9 @@ async def test_what_is_pinned_is_seen_by_all_and_what_is_starred_by_one(
     await bo.part("said").locator("a").tap()
     await expect(bo.page).to_have_url(re.compile(r"/r/[^/]+/\d+$"))
     await expect(bo.part("panel")).to_have_count(0)
-    if await ada.part("jump-newest").is_visible():  # as what stands beside the chat made room, or not
+    if await ada.part(
+        "jump-newest"
+    ).is_visible():  # as what stands beside the chat made room, or not
         await ada.part("jump-newest").click()
     await marked(ada, ada.questions.last, "menu-pin")
     await expect(ada.part("said")).to_have_count(2)

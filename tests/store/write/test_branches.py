@@ -142,6 +142,7 @@ class Life:
             while after is not None:
                 page = await store.read(messages.page, room, way, after=after, limit=2)
                 newer += [one.seq for one in page.messages]
+                assert (page.before is None) is (not newer[: -len(page.messages) or None])
                 after = page.after
             assert older == newer == path
             assert all(way.holds(model.of[seq], seq) is (seq in path) for seq in model.texts)

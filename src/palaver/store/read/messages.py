@@ -267,7 +267,8 @@ def _older(
 
     That is None where it has to be asked for.
     """
-    return _walked(conn, room, _UNTIL, path.until(seq), limit)
+    alone = len(path.parts) == 1
+    return _walked(conn, room, _UNTIL, path.until(seq), limit, alone=alone)
 
 
 def _newer(
@@ -275,11 +276,17 @@ def _newer(
 ) -> tuple[tuple[Message, ...], bool | None]:
     """The first `limit` messages from `seq` on and one more, and whether there are any before, as `_older`."""
     parts = [(branch, seq, upto) for branch, upto in path.parts[::-1] if upto >= seq]
-    return _walked(conn, room, _FROM, parts, limit)
+    return _walked(conn, room, _FROM, parts, limit, alone=len(path.parts) == 1)
 
 
 def _walked(
-    conn: Connection, room: RoomId, side: Statement, parts: Sequence[tuple[int, ...]], limit: int
+    conn: Connection,
+    room: RoomId,
+    side: Statement,
+    parts: Sequence[tuple[int, ...]],
+    limit: int,
+    *,
+    alone: bool,
 ) -> tuple[tuple[Message, ...], bool | None]:
     found: tuple[Message, ...] = ()
     others: list[bool] = []
@@ -288,7 +295,7 @@ def _walked(
             rows = side.columns(conn, room, *part, limit + 1 - len(found))
             found += messages_of(room, rows)
             others = rows.others
-    return found, others[0] if len(parts) == 1 and others else None
+    return found, others[0] if alone and others else None
 
 
 def _is_any_above(conn: Connection, room: RoomId, path: Path, seq: int) -> bool:
