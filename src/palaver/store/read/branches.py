@@ -26,7 +26,7 @@ from palaver.errors import Code, Refused
 from palaver.model import ActorId, RoomId
 from palaver.model.branches import Branch
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Statement, matching
+from palaver.store.engine.statement import Row, Statement, matching
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, branches, members, messages, rooms
 
@@ -108,7 +108,7 @@ _last = (
     .scalar_subquery()
     .label("last")
 )
-_LIST = Statement(
+_made = (
     select(
         *branches.c["branch", "parent", "fork_seq", "name", "created_ms", "deleted_ms"],
         _last,
@@ -117,10 +117,9 @@ _LIST = Statement(
     )
     .outerjoin(actors, actors.c.key == branches.c.by_key)
     .where(branches.c.room_key == _room_key)
-    .order_by(branches.c.branch.desc())
-    .limit(LISTED_MAX),
-    "room",
 )
+_LIST = Statement(_made.order_by(branches.c.branch.desc()).limit(LISTED_MAX), "room")
+_ONE = Statement(_made.where(branches.c.branch == bindparam("branch")), "room", "branch")
 _LAST_OF_FIRST = Statement(
     select(func.max(messages.c.seq)).where(
         messages.c.room_key == _room_key, messages.c.branch == literal_column("0")
@@ -190,22 +189,27 @@ def listing(conn: Connection, room: RoomId) -> tuple[Branch, ...]:
         last=_LAST_OF_FIRST.value(conn, room),
         deleted_ms=None,
     )
-    made = [
-        Branch(
-            branch=row.branch,
-            parent=row.parent,
-            after=row.fork_seq,
-            name=row.name,
-            by=None if row.id is None else id_of(row.kind, row.id),
-            created_ms=row.created_ms,
-            last=row.last,
-            deleted_ms=row.deleted_ms,
-        )
-        for row in _LIST.all(conn, room)
-    ]
-    return first, *reversed(made)
+    return first, *reversed([_branch_of(row) for row in _LIST.all(conn, room)])
 
 
-def _path_of(rows: list[Any]) -> Path:
+def made(conn: Connection, room: RoomId, branch: int) -> Branch:
+    """A branch that was made, deleted or not."""
+    return _branch_of(_ONE.one(conn, room, branch))
+
+
+def _branch_of(row: Row) -> Branch:
+    return Branch(
+        branch=row.branch,
+        parent=row.parent,
+        after=row.fork_seq,
+        name=row.name,
+        by=None if row.id is None else id_of(row.kind, row.id),
+        created_ms=row.created_ms,
+        last=row.last,
+        deleted_ms=row.deleted_ms,
+    )
+
+
+def _path_of(rows: list[Row]) -> Path:
     parts = sorted([(row.branch, row.upto) for row in rows], key=itemgetter(1), reverse=True)
     return Path(tuple(parts)) if parts else FIRST

@@ -108,11 +108,6 @@ class BranchCommand(RoomCommand[T_co], frozen=True, kw_only=True):
         tx.check(Action.TAKE_BACK, room, by, own=row.by_key == by.key)
         return room, by
 
-    def as_it_is(self, tx: Transaction) -> Branch:
-        """The branch."""
-        found = stored.listing(tx.conn, self.room)
-        return next(one for one in found if one.branch == self.branch)
-
 
 class NameBranch(BranchCommand[Branch], frozen=True, kw_only=True):
     """Names a branch, or takes its name away (None)."""
@@ -121,7 +116,7 @@ class NameBranch(BranchCommand[Branch], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> Branch:
         room, by = self.changed(tx)
-        before = self.as_it_is(tx)
+        before = stored.made(tx.conn, self.room, self.branch)
         if before.name == self.name:
             return before
         _SET_NAME.run(tx.conn, self.name, room.key, self.branch)
@@ -139,7 +134,7 @@ class SetBranchDeleted(BranchCommand[Branch], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> Branch:
         room, by = self.changed(tx)
-        before = self.as_it_is(tx)
+        before = stored.made(tx.conn, self.room, self.branch)
         if self.deleted is (before.deleted_ms is not None):
             return before
         main = stored.of(tx.conn, self.room, room.main)
