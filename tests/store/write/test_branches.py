@@ -260,6 +260,21 @@ async def test_each_looks_at_a_branch_of_their_own_and_what_is_unread_lies_on_it
     assert (await world.store.read(branches.looked_at, room.id, bo.id)).branch == 0
 
 
+async def test_what_is_said_in_another_branch_hides_nothing_unread(world: World) -> None:
+    ada, bo = await world.person(), await world.person("Bo")
+    room = await world.room(ada)
+    await world.store.write(adding(room, ada, bo))
+    first = (await world.say(room, ada, "first")).message
+    await world.say(room, ada, "second")
+    await world.say(room, ada, "instead", after=first.seq)
+    await world.store.write(LookAt(room=room.id, actor=bo.id, branch=1))
+    await asyncio.gather(*[world.say(room, ada) for _ in range(120)])
+    await world.say(room, ada, "more of it", branch=1)
+    found = await world.store.read(rooms.get, room.id, bo.id)
+    assert found is not None
+    assert found.unread == 3
+
+
 async def test_a_branch_is_named_by_who_made_it_or_who_leads_the_room(world: World) -> None:
     ada, bo, cy = [await world.person(name) for name in ("Ada", "Bo", "Cy")]
     room = await world.room(ada)

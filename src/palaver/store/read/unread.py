@@ -31,4 +31,4 @@ def looked_at(conn: Connection, row: Row) -> tuple[int, int]:
     path = branches.of(conn, row.id, branch)
     since = max(row.read_seq, row.seq - UNREAD_SCANNED)
     found = _UNREAD.all(conn, row.key, since, row.me)
-    return branch, sum(path.holds(one.branch, one.seq) for one in found[:UNREAD_MAX])
+    return branch, min(UNREAD_MAX, sum(path.holds(one.branch, one.seq) for one in found))
