@@ -123,7 +123,7 @@ _SAID_BEHIND = Statement(_behind, "room_key", "branch", "seq")
 _BEHIND = Statement(
     _behind.where(messages_table.c.role == Role.ASSISTANT), *("room_key", "branch", "seq")
 )
-_LATEST = matching(
+_ASKED_LATELY = matching(
     select(exchanges.c.seqs).order_by(exchanges.c.id.desc()).limit(CANDIDATES_MAX),
     exchanges.c.room_key,
 )
@@ -245,7 +245,7 @@ def branch_of(tx: Transaction, place: Place, actor: KnownActor) -> int:
 def meanwhile(tx: Transaction, room: LockedRoom, branch: int, end: int) -> Refs:
     """What was said in a branch behind a seq by no request: on the page, and what agents answered there."""
     asked: list[Sequence[int]] = []
-    for seqs in _LATEST.column(tx.conn, room.key):
+    for seqs in _ASKED_LATELY.column(tx.conn, room.key):
         asked += [*seqs["view"], *[(seq, seq) for seq in seqs["answers"]]]
     rows = _SAID_BEHIND.all(tx.conn, room.key, branch, end)
     said = [row.seq for row in rows]
